@@ -1,0 +1,7 @@
+// Package directory is the read side of provisioning: it answers who is behind a
+// credential, from a bounded cache in front of a Source, and forgets at once
+// what a change invalidates.
+//
+// It does not verify secrets (gate/authn does) and writes nothing (provision
+// does). The gate's authentication methods and resolve step call it.
+package directory
