@@ -1,0 +1,10 @@
+// Package strict reads YAML and JSON into the model's structs so that nothing is
+// guessed: unknown and repeated fields, wrong types, YAML aliases and trailing
+// bytes are faults, all of them reported at once with path and line. Left-out
+// fields get what the struct's Defaults method says.
+//
+// Both formats become one tree of Nodes first, so that files and the REST API
+// accept the same things by the same rules. It knows nothing of what a field
+// means; validation is the model's. The boot file, the declarative files, apply
+// and the admin API call it.
+package strict
