@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/sallyport/sallyport/internal/gate/authn"
+	"github.com/sallyport/sallyport/internal/gate/authz"
 	"github.com/sallyport/sallyport/internal/gate/match"
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -57,6 +58,7 @@ type Exchange struct {
 	Found    int      // how many of Methods are filled
 	Forged   []string // identity headers that the client tried to set, as spelled
 	Reported []*model.Error
+	Dropped  string // roles and groups that the provider asserts and that do not exist here
 	Rule     string // the rule or permission that decided
 
 	// What the door must do.
@@ -69,7 +71,13 @@ type Exchange struct {
 	Response  []model.Field // fields to add to whatever is answered: CORS, CSRF cookie
 	Trace     []model.Finding
 
-	proofs [4]*authn.Proof
+	// Event is the recorder's, kept here so that a request allocates none.
+	Event model.Event
+
+	proofs  [4]*authn.Proof
+	ip      ipText
+	authz   authz.Facts
+	scratch []byte
 }
 
 // MethodFinding is one method's outcome, kept for explain and audit.
@@ -83,7 +91,7 @@ type MethodFinding struct {
 // Reset readies the exchange for the next request and keeps its buffers.
 func (ex *Exchange) Reset() {
 	fields, add, response, forged := ex.Fields[:0], ex.Add[:0], ex.Response[:0], ex.Forged[:0]
-	*ex = Exchange{Add: add, Response: response, Forged: forged}
+	*ex = Exchange{Add: add, Response: response, Forged: forged, scratch: ex.scratch, ip: ex.ip}
 	ex.Fields = fields
 }
 
@@ -101,4 +109,22 @@ func (ex *Exchange) Code() model.Code {
 		return model.Allowed
 	}
 	return ex.Err.Code
+}
+
+// ipText keeps the text of a client's address from one request to the next of a
+// connection.
+type ipText struct {
+	addr netip.Addr
+	text string
+}
+
+// IP is the client's address as text; "" before it is known.
+func (ex *Exchange) IP() string {
+	if !ex.ClientIP.IsValid() {
+		ex.ClientIP = ex.Peer
+	}
+	if ex.ip.addr != ex.ClientIP || ex.ip.text == "" {
+		ex.ip = ipText{ex.ClientIP, ex.ClientIP.String()}
+	}
+	return ex.ip.text
 }
