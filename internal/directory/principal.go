@@ -12,14 +12,22 @@ import (
 type Principal struct {
 	User  model.User // credentials included, without password hashes being of any use to callers
 	stale atomic.Bool
+	used  atomic.Bool // since the cache last looked for one to let go
 }
 
 // NewPrincipal wraps a user; u must not be changed afterwards.
 func NewPrincipal(u model.User) *Principal { return &Principal{User: u} }
 
 // Fresh is false once the user has changed since this principal was read; whoever
-// holds it must look it up again.
-func (p *Principal) Fresh() bool { return !p.stale.Load() }
+// holds it must look it up again. A lookup that was overtaken by a change, or
+// that was answered during an outage, gives a principal that is stale at once:
+// good for the request that asked, and for no cache.
+func (p *Principal) Fresh() bool {
+	if !p.used.Load() { // a load is cheaper than a store where many cores share the principal
+		p.used.Store(true)
+	}
+	return !p.stale.Load()
+}
 
 // Expire marks the principal stale.
 func (p *Principal) Expire() { p.stale.Store(true) }
