@@ -1,0 +1,157 @@
+package authz
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/internal/model"
+)
+
+// What a refused caller may read. Which role is missing is not among it.
+var (
+	errPermission = model.NewError(model.PermissionDenied, "You may not do this here.")
+	errRule       = model.NewError(model.PermissionDenied, "A rule of this route refuses the request.")
+)
+
+// Permit says whether the subject may use the route with f's method and path,
+// and which permission says so. Refused is the default: without a permission
+// that matches, err is PermissionDenied, its cause names conditions that failed,
+// and remedy says what would have let the caller in; neither is for the caller.
+//
+// A route whose access is authenticated or optional needs no permission, yet a
+// narrowed credential is held to its scopes there too.
+func (p *Policy) Permit(s *Subject, route int, f *Facts) (permission string, err *model.Error, remedy string) {
+	if route < 0 || route >= len(p.routes) {
+		return "", errPermission, ""
+	}
+	r := &p.routes[route]
+	if s == nil {
+		if r.access == model.AccessOptional {
+			return "access: optional", nil, ""
+		}
+		return "", errPermission, ""
+	}
+	bit := methodBit(f.Request.Method)
+	paired := s.narrow && s.paired(r.name, bit, f.Request.Method)
+	if r.access == model.AccessAuthenticated || r.access == model.AccessOptional {
+		if !s.narrow || paired {
+			return "access: authenticated", nil, ""
+		}
+	}
+	var failed error
+	for _, q := range s.rights.on(p, route) {
+		if !q.methods.has(bit, f.Request.Method) || !q.onPath(f.Path) {
+			continue
+		}
+		if s.narrow && !paired && !slices.Contains(s.scopeRoles, q.role) {
+			continue
+		}
+		if q.when == nil {
+			return q.label, nil, ""
+		}
+		holds, err := p.conds.holds(q.when, p, f)
+		if err != nil { // voids this permission and no other
+			failed = fmt.Errorf("%s: when failed: %w", q.label, err)
+			continue
+		}
+		if holds {
+			return q.label, nil, ""
+		}
+	}
+	err = errPermission
+	if failed != nil {
+		err = err.WithCause(failed)
+	}
+	return "", err, p.remedy(s, route, bit, f)
+}
+
+// Rules asks the route's rules in their order. The first that refuses is named;
+// rules only take away, so a condition that cannot be evaluated refuses too.
+func (p *Policy) Rules(route int, f *Facts) (rule string, err *model.Error, detail string) {
+	if route < 0 || route >= len(p.routes) {
+		return "", errRule, ""
+	}
+	rules := p.routes[route].rules
+	for i := range rules {
+		r := &rules[i]
+		holds, err := p.conds.holds(r.when, p, f)
+		switch {
+		case err != nil:
+			return r.name, errRule.WithCause(err), "rule " + r.name + " cannot be evaluated: " + err.Error()
+		case r.deny && holds:
+			return r.name, errRule, "rule " + r.name + " denies: " + r.when.text + " is true"
+		case !r.deny && !holds:
+			return r.name, errRule, "rule " + r.name + " requires " + r.when.text + ", which is false"
+		}
+	}
+	return "", nil, ""
+}
+
+// remedy says, for explain, what would have let the caller in.
+func (p *Policy) remedy(s *Subject, route int, bit uint16, f *Facts) string {
+	name, method := p.routes[route].name, f.Request.Method
+	for _, q := range s.rights.on(p, route) {
+		switch {
+		case !q.methods.has(bit, method):
+		case !q.onPath(f.Path):
+			return q.label + " permits " + method + " on route " + name + ", but not on this path"
+		case s.narrow && !slices.Contains(s.scopeRoles, q.role) && !s.paired(name, bit, method):
+			return q.label + " permits it, but the credential's scopes do not; a scope that would: " +
+				name + ":" + method + " or " + p.roles[q.role].name
+		case q.when != nil:
+			return q.label + " permits it where " + q.when.text + ", which does not hold"
+		}
+	}
+	if s.narrow && p.routes[route].access != model.AccessPermitted {
+		return "the credential's scopes do not cover it; a scope that would: " + name + ":" + method
+	}
+	roles := p.permitting(route, bit, method)
+	if roles == "" {
+		return "no role permits " + method + " on route " + name
+	}
+	return "a role that permits " + method + " on route " + name + ": " + roles
+}
+
+// permitting names the roles that permit the method on the route, the first few
+// of them, comma-separated.
+func (p *Policy) permitting(route int, bit uint16, method string) string {
+	if bit == methodOther {
+		return p.findPermitting(p.routes[route].name, bit, method)
+	}
+	r := &p.routes[route]
+	memo := r.remedies.Load()
+	if memo == nil {
+		memo = new(remedies)
+		if !r.remedies.CompareAndSwap(nil, memo) {
+			memo = r.remedies.Load()
+		}
+	}
+	slot := &memo[bits.TrailingZeros16(bit)]
+	if known := slot.Load(); known != nil {
+		return *known
+	}
+	found := p.findPermitting(r.name, bit, method)
+	slot.Store(&found)
+	return found
+}
+
+func (p *Policy) findPermitting(route string, bit uint16, method string) string {
+	const most = 5
+	var names []string
+	for i := range p.roles {
+		for j := range p.roles[i].permissions {
+			q := &p.roles[i].permissions[j]
+			if q.methods.has(bit, method) && q.onRoute(route) {
+				names = append(names, p.roles[i].name)
+				break
+			}
+		}
+		if len(names) > most {
+			names[most] = "…"
+			break
+		}
+	}
+	return strings.Join(names, ", ")
+}
