@@ -98,34 +98,34 @@ func TestPermit(t *testing.T) {
 		path   string
 		ip     string
 		want   string // permission; "" = refused
-		remedy string
+		detail string
 	}{
 		{"a direct role permits", alice, 0, "POST", orders, "192.0.2.1", "role orders-writer, permission 2", ""},
 		{"a group's role permits", bob, 0, "GET", orders, "192.0.2.1", "role read-only, permission 1", ""},
 		{"GET includes HEAD", bob, 2, "HEAD", billing, "", "role read-only, permission 1", ""},
-		{"methods are case-sensitive", bob, 2, "get", billing, "", "", "a role that permits get on route billing: root"},
+		{"methods are case-sensitive", bob, 2, "get", billing, "", "", "no role of the user's permits get on route billing"},
 		{"a method not listed is refused and the roles that permit it are named", bob, 0, "POST", orders, "192.0.2.1", "",
-			"a role that permits POST on route orders-v1: orders-writer, root"},
-		{"a route that no pattern covers is refused", alice, 2, "POST", billing, "192.0.2.1", "", "a role that permits POST on route billing: root"},
+			"no role of the user's permits POST on route orders-v1"},
+		{"a route that no pattern covers is refused", alice, 2, "POST", billing, "192.0.2.1", "", "no role of the user's permits POST on route billing"},
 		{"a path outside the permission's is refused", alice, 0, "POST", "/1.0/orders-archive", "192.0.2.1", "",
 			"role orders-writer, permission 2 permits POST on route orders-v1, but not on this path"},
 		{"a condition that does not hold refuses", alice, 0, "POST", orders, "10.9.3.4", "",
 			"role orders-writer, permission 2 permits it where !cidr('10.9.0.0/16').containsIP(request.ip), which does not hold"},
 		{"an IPv4-mapped address is the IPv4 address", alice, 0, "POST", orders, "::ffff:10.9.3.4", "", "role orders-writer, permission 2 permits it where !cidr('10.9.0.0/16').containsIP(request.ip), which does not hold"},
-		{"an unknown address voids a condition on it", alice, 0, "POST", orders, "", "", "role orders-writer, permission 2 permits it where !cidr('10.9.0.0/16').containsIP(request.ip), which does not hold"},
+		{"an unknown address voids a condition on it", alice, 0, "POST", orders, "", "", "role orders-writer, permission 2: when failed: request.ip is unknown"},
 		{"an extension method is compared whole", &model.User{Roles: []string{"purger"}}, 0, "PURGE", orders, "", "role purger, permission 1", ""},
-		{"an extension method is not another", &model.User{Roles: []string{"purger"}}, 0, "PURGES", orders, "", "", "a role that permits PURGES on route orders-v1: root"},
+		{"an extension method is not another", &model.User{Roles: []string{"purger"}}, 0, "PURGES", orders, "", "", "no role of the user's permits PURGES on route orders-v1"},
 		{"* is any method", &model.User{Roles: []string{"root"}}, 0, "BREW", orders, "", "role root, permission 1", ""},
-		{"a user without roles is refused", &model.User{Username: "eve"}, 0, "GET", orders, "", "", "a role that permits GET on route orders-v1: read-only, root"},
-		{"a role without permissions permits nothing", &model.User{Roles: []string{"nothing"}}, 0, "GET", orders, "", "", "a role that permits GET on route orders-v1: read-only, root"},
+		{"a user without roles is refused", &model.User{Username: "eve"}, 0, "GET", orders, "", "", "the user has no role"},
+		{"a role without permissions permits nothing", &model.User{Roles: []string{"nothing"}}, 0, "GET", orders, "", "", "no role of the user's permits GET on route orders-v1"},
 		// hoop PR #128: any group whose name contained "admin" was an administrator.
-		{"a group whose name contains admin means nothing", &model.User{Groups: []string{"non-admin-readers", "admin", "administrators"}}, 0, "GET", orders, "", "", "a role that permits GET on route orders-v1: read-only, root"},
-		{"names are not folded", &model.User{Groups: []string{"Staff", "ADMINS"}, Roles: []string{"Root"}}, 0, "GET", orders, "", "", "a role that permits GET on route orders-v1: read-only, root"},
-		{"an empty name is no role", &model.User{Groups: []string{""}, Roles: []string{"", "*"}}, 0, "GET", orders, "", "", "a role that permits GET on route orders-v1: read-only, root"},
+		{"a group whose name contains admin means nothing", &model.User{Groups: []string{"non-admin-readers", "admin", "administrators"}}, 0, "GET", orders, "", "", "the user has no role"},
+		{"names are not folded", &model.User{Groups: []string{"Staff", "ADMINS"}, Roles: []string{"Root"}}, 0, "GET", orders, "", "", "the user has no role"},
+		{"an empty name is no role", &model.User{Groups: []string{""}, Roles: []string{"", "*"}}, 0, "GET", orders, "", "", "the user has no role"},
 		{"access authenticated asks for no role", &model.User{Username: "eve"}, 3, "PUT", "/me", "", "access: authenticated", ""},
-		{"nobody is refused where access is authenticated", nil, 3, "GET", "/me", "", "", ""},
+		{"nobody is refused where access is authenticated", nil, 3, "GET", "/me", "", "", "nobody is acting"},
 		{"nobody passes where access is optional", nil, 4, "GET", "/news", "", "access: optional", ""},
-		{"nobody is refused where access is permitted", nil, 0, "GET", orders, "", "", ""},
+		{"nobody is refused where access is permitted", nil, 0, "GET", orders, "", "", "nobody is acting"},
 		{"a route that is not there is refused", alice, 99, "GET", orders, "", "", ""},
 		{"no route is refused", alice, -1, "GET", orders, "", "", ""},
 	} {
@@ -134,17 +134,17 @@ func TestPermit(t *testing.T) {
 			if c.user != nil {
 				s = p.Subject(c.user, nil, nil, false)
 			}
-			got, err, remedy := p.Permit(s, c.route, request(c.method, c.path, c.ip))
+			got, err, detail := p.Permit(s, c.route, request(c.method, c.path, c.ip))
 			if got != c.want || (err == nil) != (c.want != "") {
 				t.Fatalf("got %q, %v; want %q", got, err, c.want)
 			}
 			if err != nil && (err.Code != model.PermissionDenied || strings.Contains(err.Message, "role")) {
 				t.Errorf("published %q, %q", err.Code, err.Message)
 			}
-			if remedy != c.remedy {
-				t.Errorf("remedy %q, want %q", remedy, c.remedy)
+			if detail != c.detail {
+				t.Errorf("detail %q, want %q", detail, c.detail)
 			}
-			if got, _, again := p.Permit(s, c.route, request(c.method, c.path, c.ip)); got != c.want || again != remedy {
+			if got, _, again := p.Permit(s, c.route, request(c.method, c.path, c.ip)); got != c.want || again != detail {
 				t.Errorf("asked again: %q, %q", got, again)
 			}
 		})
@@ -207,12 +207,12 @@ func TestScopesNarrow(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := p.Subject(c.user, nil, c.scopes, true)
-			got, err, remedy := p.Permit(s, c.route, request(c.method, "/1.0/orders", "192.0.2.1"))
+			got, err, detail := p.Permit(s, c.route, request(c.method, "/1.0/orders", "192.0.2.1"))
 			if (err == nil) != c.allow {
 				t.Fatalf("permission %q, error %v", got, err)
 			}
-			if err != nil && remedy == "" {
-				t.Error("no remedy")
+			if err != nil && detail == "" {
+				t.Error("no detail")
 			}
 			if _, err, _ := p.Permit(p.Subject(c.user, nil, c.scopes, false), c.route, request("GET", "/1.0/orders", "192.0.2.1")); err != nil {
 				t.Errorf("not narrowed, yet refused: %v", err)
@@ -245,5 +245,25 @@ func TestCompileReportsEveryFaultWithItsPath(t *testing.T) {
 		if faults[i].Path != w.path || !strings.Contains(faults[i].Message, w.word) || strings.Contains(faults[i].Message, "\n") {
 			t.Errorf("fault %d is %q, want %s with %q", i, faults[i], w.path, w.word)
 		}
+	}
+}
+
+func TestRolesThatPermitAreNamedForTheOperator(t *testing.T) {
+	p := compile(t, shop())
+	for _, c := range []struct {
+		name, method, path string
+		route              int
+		want               []string
+	}{
+		{"by method and path", "POST", "/1.0/orders", 0, []string{"orders-writer", "root"}},
+		{"another path", "POST", "/1.0/other", 0, []string{"root"}},
+		{"an extension method", "PURGE", "/", 0, []string{"purger", "root"}},
+		{"no such route", "GET", "/", 77, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if d := cmp.Diff(c.want, p.RolesThatPermit(c.route, request(c.method, c.path, ""))); d != "" {
+				t.Error(d)
+			}
+		})
 	}
 }

@@ -18,8 +18,7 @@ const (
 	methodConnect
 	methodTrace
 	methodOther // any method without a bit of its own
-	methodCount = 10
-	methodAny   = 1<<methodCount - 1
+	methodAny   = methodOther<<1 - 1
 )
 
 func methodBit(m string) uint16 {

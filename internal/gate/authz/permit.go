@@ -2,9 +2,7 @@ package authz
 
 import (
 	"fmt"
-	"math/bits"
 	"slices"
-	"strings"
 
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -17,12 +15,12 @@ var (
 
 // Permit says whether the subject may use the route with f's method and path,
 // and which permission says so. Refused is the default: without a permission
-// that matches, err is PermissionDenied, its cause names conditions that failed,
-// and remedy says what would have let the caller in; neither is for the caller.
+// that matches, err is PermissionDenied, and detail says what came closest and
+// which conditions failed: for audit and explain, never for the caller.
 //
 // A route whose access is authenticated or optional needs no permission, yet a
 // narrowed credential is held to its scopes there too.
-func (p *Policy) Permit(s *Subject, route int, f *Facts) (permission string, err *model.Error, remedy string) {
+func (p *Policy) Permit(s *Subject, route int, f *Facts) (permission string, err *model.Error, detail string) {
 	if route < 0 || route >= len(p.routes) {
 		return "", errPermission, ""
 	}
@@ -31,7 +29,7 @@ func (p *Policy) Permit(s *Subject, route int, f *Facts) (permission string, err
 		if r.access == model.AccessOptional {
 			return "access: optional", nil, ""
 		}
-		return "", errPermission, ""
+		return "", errPermission, "nobody is acting"
 	}
 	bit := methodBit(f.Request.Method)
 	paired := s.narrow && s.paired(r.name, bit, f.Request.Method)
@@ -60,11 +58,11 @@ func (p *Policy) Permit(s *Subject, route int, f *Facts) (permission string, err
 			return q.label, nil, ""
 		}
 	}
-	err = errPermission
+	err, detail = errPermission, p.why(s, route, bit, f)
 	if failed != nil {
-		err = err.WithCause(failed)
+		err, detail = err.WithCause(failed), failed.Error()
 	}
-	return "", err, p.remedy(s, route, bit, f)
+	return "", err, detail
 }
 
 // Rules asks the route's rules in their order. The first that refuses is named;
@@ -89,8 +87,8 @@ func (p *Policy) Rules(route int, f *Facts) (rule string, err *model.Error, deta
 	return "", nil, ""
 }
 
-// remedy says, for explain, what would have let the caller in.
-func (p *Policy) remedy(s *Subject, route int, bit uint16, f *Facts) string {
+// why says, for audit and explain, what came closest to letting the caller in.
+func (p *Policy) why(s *Subject, route int, bit uint16, f *Facts) string {
 	name, method := p.routes[route].name, f.Request.Method
 	for _, q := range s.rights.on(p, route) {
 		switch {
@@ -99,7 +97,7 @@ func (p *Policy) remedy(s *Subject, route int, bit uint16, f *Facts) string {
 			return q.label + " permits " + method + " on route " + name + ", but not on this path"
 		case s.narrow && !slices.Contains(s.scopeRoles, q.role) && !s.paired(name, bit, method):
 			return q.label + " permits it, but the credential's scopes do not; a scope that would: " +
-				name + ":" + method + " or " + p.roles[q.role].name
+				p.roles[q.role].name + " or " + name + ":" + method
 		case q.when != nil:
 			return q.label + " permits it where " + q.when.text + ", which does not hold"
 		}
@@ -107,51 +105,28 @@ func (p *Policy) remedy(s *Subject, route int, bit uint16, f *Facts) string {
 	if s.narrow && p.routes[route].access != model.AccessPermitted {
 		return "the credential's scopes do not cover it; a scope that would: " + name + ":" + method
 	}
-	roles := p.permitting(route, bit, method)
-	if roles == "" {
-		return "no role permits " + method + " on route " + name
+	if len(s.roles) == 0 {
+		return "the user has no role"
 	}
-	return "a role that permits " + method + " on route " + name + ": " + roles
+	return "no role of the user's permits " + method + " on route " + name
 }
 
-// permitting names the roles that permit the method on the route, the first few
-// of them, comma-separated.
-func (p *Policy) permitting(route int, bit uint16, method string) string {
-	if bit == methodOther {
-		return p.findPermitting(p.routes[route].name, bit, method)
+// RolesThatPermit names the roles that permit f's method and path on the route,
+// conditions apart: what an operator could give to a user that was refused.
+func (p *Policy) RolesThatPermit(route int, f *Facts) []string {
+	if route < 0 || route >= len(p.routes) {
+		return nil
 	}
-	r := &p.routes[route]
-	memo := r.remedies.Load()
-	if memo == nil {
-		memo = new(remedies)
-		if !r.remedies.CompareAndSwap(nil, memo) {
-			memo = r.remedies.Load()
-		}
-	}
-	slot := &memo[bits.TrailingZeros16(bit)]
-	if known := slot.Load(); known != nil {
-		return *known
-	}
-	found := p.findPermitting(r.name, bit, method)
-	slot.Store(&found)
-	return found
-}
-
-func (p *Policy) findPermitting(route string, bit uint16, method string) string {
-	const most = 5
 	var names []string
+	name, bit := p.routes[route].name, methodBit(f.Request.Method)
 	for i := range p.roles {
 		for j := range p.roles[i].permissions {
 			q := &p.roles[i].permissions[j]
-			if q.methods.has(bit, method) && q.onRoute(route) {
+			if q.methods.has(bit, f.Request.Method) && q.onPath(f.Path) && q.onRoute(name) {
 				names = append(names, p.roles[i].name)
 				break
 			}
 		}
-		if len(names) > most {
-			names[most] = "…"
-			break
-		}
 	}
-	return strings.Join(names, ", ")
+	return names
 }

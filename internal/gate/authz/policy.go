@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -31,12 +30,7 @@ type route struct {
 	name   string
 	access model.Access
 	rules  []rule
-	// remedies memoises, by known method, which roles would permit it: a flood of
-	// refusals must not scan all roles each time.
-	remedies atomic.Pointer[remedies]
 }
-
-type remedies [methodCount]atomic.Pointer[string]
 
 type rule struct {
 	name string
