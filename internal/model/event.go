@@ -45,6 +45,7 @@ type Event struct {
 	UserAgent  string    `json:"userAgent,omitempty"`
 	DurationMs float64   `json:"durationMs,omitempty"`
 	Revision   int64     `json:"revision,omitempty"`
+	Count      int64     `json:"count,omitempty"` // security: how many more like the one before it were coalesced
 	Changes    []Change  `json:"changes,omitempty"`
 }
 

@@ -1,0 +1,169 @@
+package audit
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/model"
+)
+
+// How much of a text an event keeps, in bytes. A caller chooses most of these
+// texts, and must not be able to fill the disk with one request.
+const (
+	maxText      = 1024
+	maxPath      = 2048
+	maxUserAgent = 256
+	maxChanges   = 4 << 20
+)
+
+// appendBody appends what follows the head of the event's line: every field but
+// id, time, node and seq, and the closing brace and line feed.
+func appendBody(b []byte, e *model.Event) []byte {
+	b = append(b, `,"type":`...)
+	b = appendText(b, string(e.Type), maxText)
+	b = optional(b, `,"part":`, e.Part, maxText)
+	b = append(b, `,"outcome":`...)
+	b = appendText(b, e.Outcome, maxText)
+	b = optional(b, `,"step":`, e.Step, maxText)
+	b = optional(b, `,"code":`, string(e.Code), maxText)
+	b = optional(b, `,"reason":`, e.Reason, maxText)
+	b = optional(b, `,"requestId":`, e.RequestID, maxText)
+	b = optional(b, `,"actor":`, e.Actor, maxText)
+	b = optional(b, `,"user":`, e.User, maxText)
+	b = optional(b, `,"credential":`, e.Credential, maxText)
+	b = optional(b, `,"provider":`, e.Provider, maxText)
+	b = optional(b, `,"service":`, e.Service, maxText)
+	b = optional(b, `,"route":`, e.Route, maxText)
+	b = optional(b, `,"rule":`, e.Rule, maxText)
+	b = optional(b, `,"method":`, e.Method, maxText)
+	b = optional(b, `,"host":`, e.Host, maxText)
+	path, _, _ := strings.Cut(e.Path, "?") // a query may hold secrets
+	b = optional(b, `,"path":`, path, maxPath)
+	b = number(b, `,"status":`, int64(e.Status))
+	b = number(b, `,"bytesIn":`, e.BytesIn)
+	b = number(b, `,"bytesOut":`, e.BytesOut)
+	b = optional(b, `,"clientIP":`, e.ClientIP, maxText)
+	b = optional(b, `,"userAgent":`, e.UserAgent, maxUserAgent)
+	if d := e.DurationMs; d != 0 && !math.IsNaN(d) && !math.IsInf(d, 0) {
+		b = append(b, `,"durationMs":`...)
+		b = strconv.AppendFloat(b, d, 'f', 3, 64)
+	}
+	b = number(b, `,"revision":`, e.Revision)
+	b = number(b, `,"count":`, e.Count)
+	if len(e.Changes) > 0 {
+		b = append(b, `,"changes":`...)
+		b = appendChanges(b, e.Changes)
+	}
+	return append(b, '}', '\n')
+}
+
+func optional(b []byte, name, v string, max int) []byte {
+	if v == "" {
+		return b
+	}
+	return appendText(append(b, name...), v, max)
+}
+
+func number(b []byte, name string, v int64) []byte {
+	if v == 0 {
+		return b
+	}
+	return strconv.AppendInt(append(b, name...), v, 10)
+}
+
+// appendChanges is off the request path, hence may use reflection. A diff that
+// is too large to keep, or that cannot be encoded, is kept as its list of names.
+func appendChanges(b []byte, changes []model.Change) []byte {
+	out, err := json.Marshal(changes)
+	if err == nil && len(out) <= maxChanges {
+		return append(b, out...)
+	}
+	b = append(b, '[')
+	for i, c := range changes {
+		if len(b) > maxChanges {
+			break
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"kind":`...)
+		b = appendText(b, c.Kind, maxText)
+		b = append(b, `,"name":`...)
+		b = appendText(b, c.Name, maxText)
+		b = append(b, `,"action":`...)
+		b = appendText(b, c.Action, maxText)
+		b = append(b, '}')
+	}
+	return append(b, ']')
+}
+
+// head writes the beginning of each line: id, time, node and seq. It keeps what
+// is the same from one event to the next.
+type head struct {
+	node   []byte // ,"node":"…","seq":
+	random uint32 // tells apart processes that share a clock and a sequence
+	second int64  // that stamp holds
+	stamp  [20]byte
+	buf    []byte
+}
+
+func newHead(node string, random uint32) *head {
+	h := &head{random: random, second: math.MinInt64}
+	h.node = append(h.node, `,"node":`...)
+	h.node = appendText(h.node, node, maxText)
+	h.node = append(h.node, `,"seq":`...)
+	return h
+}
+
+// bytes is the head of event seq at t; it is good until the next call.
+func (h *head) bytes(id string, t time.Time, seq uint64) []byte {
+	b := append(h.buf[:0], `{"id":`...)
+	if id == "" {
+		b = append(b, '"')
+		b = appendID(b, t, seq, h.random)
+		b = append(b, '"')
+	} else {
+		b = appendText(b, id, maxText)
+	}
+	b = append(b, `,"time":"`...)
+	if s := t.Unix(); s != h.second {
+		h.second = s
+		t.UTC().AppendFormat(h.stamp[:0], "2006-01-02T15:04:05.")
+	}
+	b = append(b, h.stamp[:]...)
+	us := t.Nanosecond() / 1000
+	for div := 100000; div > 0; div /= 10 {
+		b = append(b, byte('0'+us/div%10))
+	}
+	b = append(b, 'Z', '"')
+	b = append(b, h.node...)
+	b = strconv.AppendUint(b, seq, 10)
+	h.buf = b
+	return b
+}
+
+// appendID appends a UUID of version 7 (RFC 9562, 5.7): milliseconds, then the
+// sequence, so that ids sort as the events were written, then what tells
+// processes apart.
+func appendID(b []byte, t time.Time, seq uint64, random uint32) []byte {
+	ms := uint64(t.UnixMilli())
+	hi := ms<<16 | 7<<12 | seq>>30&0xfff
+	lo := 2<<62 | seq&(1<<30-1)<<32 | uint64(random)
+	for shift := 60; shift >= 0; shift -= 4 {
+		b = append(b, hexDigits[hi>>shift&15])
+		if shift == 32 || shift == 16 {
+			b = append(b, '-')
+		}
+	}
+	b = append(b, '-')
+	for shift := 60; shift >= 0; shift -= 4 {
+		b = append(b, hexDigits[lo>>shift&15])
+		if shift == 48 {
+			b = append(b, '-')
+		}
+	}
+	return b
+}
