@@ -23,7 +23,7 @@ func (g *Gate) strip(_ context.Context, ex *Exchange) error {
 		}
 	}
 	ex.Forged = p.names.Apply(&ex.Request, trusted, ex.Forged)
-	ex.Add = strip.Rebuild(&ex.Request, trusted, ex.Add)
+	ex.Add = strip.Rebuild(&ex.Request, trusted, ex.peerText(), ex.Add)
 	if ex.Explain {
 		dropped := []string{}
 		for i := range ex.Fields {

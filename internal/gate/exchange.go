@@ -128,3 +128,11 @@ func (ex *Exchange) IP() string {
 	}
 	return ex.ip.text
 }
+
+// peerText is the peer's address as text.
+func (ex *Exchange) peerText() string {
+	if ex.ClientIP == ex.Peer {
+		return ex.IP()
+	}
+	return ex.Peer.String()
+}

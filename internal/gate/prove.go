@@ -212,12 +212,12 @@ func (g *Gate) csrf(_ context.Context, ex *Exchange) error {
 		return ex.skip("the credential is not one that browsers send unasked")
 	}
 	f := csrf.Facts{Method: ex.Method, Host: ex.Host, Scheme: ex.Scheme, Fields: ex.Fields,
-		WebSocket: ex.Upgrade == "websocket", Ambient: true, Origins: ex.Route.origins,
+		WebSocket: ex.Upgrade == "websocket", Origins: ex.Route.origins,
 		Binding: ex.Access.binding, Disabled: ex.Plan.Set.Settings.ReverseProxyAuthentication.CSRFProtectionDisabled}
 	if e := g.deps.CSRF.Verify(&f); e != nil {
 		return e
 	}
-	if c := g.deps.CSRF.Cookie(&f); c != "" {
+	if c := g.deps.CSRF.SetCookie(&f); c != "" {
 		ex.Response = append(ex.Response, model.Field{Name: "Set-Cookie", Value: c})
 	}
 	return nil

@@ -81,4 +81,76 @@ type Proof struct {
 	Issued, Expires time.Time
 	// Memo is the gate's: what it derived from this proof under one plan.
 	Memo atomic.Pointer[any]
+
+	resolved atomic.Pointer[Proof]
+}
+
+// WithPrincipal is a copy of the proof with its user filled in. The copy's Memo
+// is its own: what was derived for one user is never met at another. The copy is
+// kept with the proof, for Resolved, until there is another.
+func (p *Proof) WithPrincipal(who *directory.Principal) *Proof {
+	if c := p.resolved.Load(); c != nil && c.Principal == who {
+		return c
+	}
+	c := &Proof{Method: p.Method, Provider: p.Provider, Principal: who, Credential: p.Credential,
+		Subject: p.Subject, Claims: p.Claims, Ambient: p.Ambient, Narrow: p.Narrow, Scopes: p.Scopes,
+		Issued: p.Issued, Expires: p.Expires}
+	p.resolved.Store(c)
+	return c
+}
+
+// Resolved is what WithPrincipal last made of this proof, nil where nothing. Its
+// principal may have become stale since.
+func (p *Proof) Resolved() *Proof { return p.resolved.Load() }
+
+// Local is the proof of a credential that is kept here.
+func Local(method string, found directory.Found, ambient bool) *Proof {
+	c := found.Credential
+	p := &Proof{Method: method, Principal: found.Principal, Credential: c, Ambient: ambient,
+		Narrow: len(c.Scopes) > 0, Scopes: c.Scopes, Issued: c.CreatedAt}
+	if c.ExpiresAt != nil {
+		p.Expires = *c.ExpiresAt
+	}
+	return p
+}
+
+// Expired says whether the proof has ended at now.
+func (p *Proof) Expired(now time.Time) bool { return !p.Expires.IsZero() && !now.Before(p.Expires) }
+
+// Found is the result for a proof of a credential that is kept here: proven, or
+// expired, which is said only of a credential that is proven.
+func (p *Proof) Found(now time.Time) Result {
+	if p.Expired(now) {
+		return Refuse(model.CredentialExpired, "the credential has expired")
+	}
+	return Result{Outcome: Proven, Proof: p}
+}
+
+// Lookup finds the user and the credential behind a key. An error means that it
+// cannot tell, never that there is nobody.
+type Lookup interface {
+	Find(ctx context.Context, key directory.Key) (directory.Found, error)
+}
+
+// Stands says whether the credential of a cached proof is still the same in what
+// was found just now: then a change elsewhere in the user needs no new hash.
+func (p *Proof) Stands(found directory.Found) bool {
+	a, b := p.Credential, found.Credential
+	return a != nil && b != nil && found.Principal != nil && found.Principal.User.ID == p.Principal.User.ID &&
+		a.ID == b.ID && a.Type == b.Type && a.Hash == b.Hash && a.Hash != ""
+}
+
+// Unavailable is a Bad result for what cannot be checked: never called a wrong
+// credential.
+func Unavailable(detail string, cause error) Result {
+	return Result{Outcome: Bad, Err: Refusal(model.IdentityUnavailable).WithCause(cause), Detail: detail}
+}
+
+// At is the moment for which a request is judged: when it came, or now where its
+// door did not say.
+func At(r *model.Request, now func() time.Time) time.Time {
+	if r.Time.IsZero() {
+		return now()
+	}
+	return r.Time
 }
