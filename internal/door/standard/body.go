@@ -1,0 +1,113 @@
+package standard
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/model"
+)
+
+var errEnded = errors.New("the exchange is over")
+
+var tooLarge = &model.Error{Code: model.BodyTooLarge, Message: "The request's body is larger than this route takes."}
+
+// leftover is how long a client may take to send what of its body nobody wants.
+const leftover = 5 * time.Second
+
+// body is a request's body with its limits. It is read by the way out, on another
+// goroutine than the exchange's.
+type body struct {
+	from  io.Reader
+	rc    *http.ResponseController
+	limit int64         // 0 = none
+	stall time.Duration // without a byte; 0 = for ever
+
+	count   atomic.Int64
+	failure atomic.Pointer[model.Error]
+	over    atomic.Bool // read to its end
+	mu      sync.Mutex  // guards the rest
+	reading bool
+	ended   bool
+	armed   time.Time
+}
+
+// Read counts, and ends what is too large with an error, so that the target sees
+// an abort and not a shorter body.
+func (b *body) Read(p []byte) (int, error) {
+	if err := b.begin(); err != nil {
+		return 0, err
+	}
+	n, err := b.from.Read(p)
+	total := b.count.Add(int64(n))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = false
+	if err == io.EOF {
+		b.over.Store(true)
+		if !b.armed.IsZero() && !b.ended {
+			_ = b.rc.SetReadDeadline(time.Time{}) // or it would end a long answer
+		}
+	}
+	switch {
+	case b.limit > 0 && total > b.limit:
+		b.failure.Store(tooLarge)
+		return 0, tooLarge
+	case err != nil && err != io.EOF:
+		e := &model.Error{Code: model.RequestMalformed, Message: "The request's body did not arrive whole.", Err: err}
+		b.failure.Store(e)
+		return n, e
+	}
+	return n, err
+}
+
+// failed is what was wrong with the body; nil = nothing.
+func (b *body) failed() *model.Error {
+	if b == nil {
+		return nil
+	}
+	return b.failure.Load()
+}
+
+func (b *body) begin() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return errEnded
+	}
+	b.reading = true
+	// Setting a deadline costs; a limit that is kept to an eighth will do.
+	if now := time.Now(); b.stall > 0 && now.Sub(b.armed) > b.stall/8 {
+		b.armed = now
+		_ = b.rc.SetReadDeadline(now.Add(b.stall))
+	}
+	return nil
+}
+
+// end lets no more be read. A read that waits for the client is woken: the server
+// would wait for it before it could end the exchange.
+func (b *body) end() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	switch {
+	case b.over.Load():
+	case b.reading:
+		_ = b.rc.SetReadDeadline(time.Unix(1, 0))
+	default: // the server reads what is left, to keep the connection; not for long
+		_ = b.rc.SetReadDeadline(time.Now().Add(leftover))
+	}
+}
+
+func (b *body) received() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.count.Load()
+}

@@ -1,0 +1,8 @@
+// Package standard is the door that rides on the standard library's server: all of
+// HTTP/2, and HTTP/1.1 wherever no engine of our own serves it.
+//
+// It owns the translation between net/http and gate.Exchange, as strictly as
+// net/http lets one see; the answers to refusals; relaying both ways; tunnels; and
+// the counting of what passed. It opens no sockets (listen does), chooses no
+// targets (upstream does) and decides nothing (gate does).
+package standard
