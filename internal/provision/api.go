@@ -114,6 +114,9 @@ type ApplyOptions struct {
 	// RuntimeWins keeps deactivations, revocations and credentials made at run
 	// time (the boot file's resources).
 	RuntimeWins bool
+	// Digest names the document's content. Where the owner's last applied document
+	// has the same, nothing is done; else it is remembered in the same transaction.
+	Digest string
 }
 
 // History is the list of revisions.
@@ -123,7 +126,8 @@ type History interface {
 	Rollback(ctx context.Context, a Actor, n int64, c Condition) (*Outcome, error)
 }
 
-// Deps are what the write side needs from outside. All are required but Now and Hash.
+// Deps are what the write side needs from outside. Store, Compile, Invalidate and
+// Record are required; without Hash no password can be set in plain text.
 type Deps struct {
 	Store store.Store
 	// Compile builds a plan from a set without publishing it, so that a set that
@@ -135,7 +139,10 @@ type Deps struct {
 	Record func(model.Event) error
 	// Hash makes an argon2id hash, bounded in parallel.
 	Hash func(ctx context.Context, password string) (string, error)
-	Now  func() time.Time
+	// Verify says whether password is the one that hash was made of, so that the
+	// same password given again is no change. nil = every given password is new.
+	Verify func(ctx context.Context, hash, password string) (ok, upgrade bool, err error)
+	Now    func() time.Time
 }
 
 // UserLookup finds a user as it will be once the change is made; nil = there is none.
