@@ -247,3 +247,6 @@ func Epoch(parts ...string) uint64 {
 	}
 	return binary.LittleEndian.Uint64(h.Sum(n[:0]))
 }
+
+// Epoch makes the key of one thing part of another's.
+func (k CacheKey) Epoch() uint64 { return k.lo }

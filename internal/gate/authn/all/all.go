@@ -1,0 +1,78 @@
+package all
+
+import (
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/gate/authn"
+	"github.com/sallyport/sallyport/internal/gate/authn/apikey"
+	"github.com/sallyport/sallyport/internal/gate/authn/basic"
+	"github.com/sallyport/sallyport/internal/gate/authn/bearer"
+	"github.com/sallyport/sallyport/internal/gate/authn/keys"
+	"github.com/sallyport/sallyport/internal/gate/authn/mtls"
+	"github.com/sallyport/sallyport/internal/gate/authn/trustedheader"
+	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/secret"
+)
+
+// Deps are what the methods need. All but Providers live as long as the process,
+// so that a new configuration keeps what was verified and fetched.
+type Deps struct {
+	Lookup    authn.Lookup
+	Hasher    *secret.Hasher
+	Cache     *authn.Cache
+	Keys      *keys.Registry
+	Providers []model.IdentityProvider // of the configuration; not changed afterwards
+	// VerifyClientCert judges a certificate that a front end sent on, by the
+	// listener's clientCA and clientCRL; nil = they are not believed.
+	VerifyClientCert func(leaf *x509.Certificate, intermediates []*x509.Certificate) error
+	// Upgrade stores a better hash after a login with an old one; nil = none is
+	// stored. It is called from other goroutines.
+	Upgrade func(userID, credentialID, newHash string)
+	Now     func() time.Time // nil = time.Now
+}
+
+// New is the table for a configuration, and what is wrong with its providers.
+func New(d Deps) ([]authn.Method, model.Faults) {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return []authn.Method{
+		&mtls.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Senders: senders(d), Verify: d.VerifyClientCert},
+		trustedheader.New(d.Providers, d.Cache, d.Now),
+		bearer.New(d.Providers, d.Keys, d.Cache, d.Now),
+		&apikey.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now},
+		&basic.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Hasher: d.Hasher, Upgrade: d.Upgrade},
+	}, check(d.Providers)
+}
+
+// CheckFiles reads the key files that the providers name: for whoever is about to
+// accept a change. A file that goes missing later keeps no configuration from
+// being compiled; its provider's tokens are 503 until it is back.
+func CheckFiles(r *keys.Registry, list []model.IdentityProvider) (f model.Faults) {
+	for i := range list {
+		if err := r.Check(&list[i]); err != nil {
+			f.Add(fmt.Sprintf("identityProviders[%d].keyFile", i), err.Error())
+		}
+	}
+	return f
+}
+
+func senders(d Deps) (list []*authn.Sender) {
+	for i := range d.Providers {
+		if p := &d.Providers[i]; p.Type == model.ProviderTrustedHeader && p.Enabled {
+			list = append(list, authn.NewSender(p, d.Cache))
+		}
+	}
+	return list
+}
+
+func check(list []model.IdentityProvider) model.Faults {
+	f := bearer.Overlap(list)
+	for i := range list {
+		_, more := authn.CompileMapping(&list[i], fmt.Sprintf("identityProviders[%d]", i))
+		f = append(f, more...)
+	}
+	return f
+}

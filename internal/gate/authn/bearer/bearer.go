@@ -1,0 +1,134 @@
+package bearer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/sallyport/sallyport/internal/gate/authn"
+	"github.com/sallyport/sallyport/internal/gate/authn/keys"
+	"github.com/sallyport/sallyport/internal/model"
+)
+
+// errToken is the cause of every refusal of a token, by which Challenge knows that
+// one was presented.
+var errToken = errors.New("the bearer token was refused")
+
+var (
+	invalidToken = authn.Refusal(model.CredentialInvalid).WithCause(errToken)
+	expiredToken = authn.Refusal(model.CredentialExpired).WithCause(errToken)
+)
+
+func refuse(detail string) authn.Result {
+	return authn.Result{Outcome: authn.Bad, Err: invalidToken, Detail: detail}
+}
+
+// Method is bearer.
+type Method struct {
+	cache     *authn.Cache
+	keys      *keys.Registry
+	providers []provider
+	epoch     uint64
+	now       func() time.Time
+}
+
+// New makes the method for the jwt providers among these, which must not change
+// afterwards.
+func New(providers []model.IdentityProvider, registry *keys.Registry, cache *authn.Cache, now func() time.Time) *Method {
+	m := &Method{cache: cache, keys: registry, now: now}
+	m.providers, m.epoch = collect(providers)
+	return m
+}
+
+// Name is the method's name.
+func (m *Method) Name() string { return model.MethodBearer }
+
+// Challenge is that of RFC 6750, 3: an error is named only where a token was sent.
+func (m *Method) Challenge(refusal *model.Error) string {
+	if refusal == nil || !errors.Is(refusal, errToken) {
+		return `Bearer realm="sallyport"`
+	}
+	if refusal.Code == model.CredentialExpired {
+		return `Bearer realm="sallyport", error="invalid_token", error_description="The token has expired"`
+	}
+	return `Bearer realm="sallyport", error="invalid_token"`
+}
+
+// Authenticate verifies the token in the Authorization field, and nowhere else.
+func (m *Method) Authenticate(ctx context.Context, r *model.Request) authn.Result {
+	raw, found := authn.Authorization(r, "Bearer")
+	switch {
+	case found == authn.Absent:
+		return authn.Result{}
+	case found != authn.Present:
+		return refuse(authn.PresenceDetail(found))
+	case len(raw) > maxToken:
+		return refuse("the token is longer than 16 KiB")
+	}
+	now := authn.At(r, m.now)
+	key := m.cache.Key(authn.SpaceBearer, m.epoch+m.keys.Generation(), raw)
+	if p := m.cache.Get(key, now); p != nil {
+		return finish(p, r)
+	}
+	p, refusal := m.verify(ctx, strings.Clone(raw), now)
+	if p == nil {
+		return refusal
+	}
+	m.cache.Put(key, p, p.Expires)
+	return finish(p, r)
+}
+
+func finish(p *authn.Proof, r *model.Request) authn.Result {
+	if !bound(p.Claims, r) {
+		return refuse("the token is bound to its sender (cnf), and this request does not come from it or proves it in another way than by its TLS certificate")
+	}
+	return authn.Result{Outcome: authn.Proven, Proof: p}
+}
+
+// verify judges a token that was not seen before: form, provider, signature, and
+// only then its claims.
+func (m *Method) verify(ctx context.Context, raw string, now time.Time) (*authn.Proof, authn.Result) {
+	t, fault := read(raw)
+	if fault != "" {
+		return nil, refuse(fault)
+	}
+	p, fault := choose(m.providers, t)
+	if fault != "" {
+		return nil, refuse(fault)
+	}
+	if !slices.Contains(p.algorithms, t.algorithm) {
+		return nil, refuse("provider " + p.model.Name + " does not accept the algorithm " + quote(t.algorithm))
+	}
+	candidates, err := m.keys.For(p.model).Find(ctx, t.kid, t.algorithm)
+	switch {
+	case errors.Is(err, keys.ErrUnavailable):
+		return nil, authn.Unavailable("the keys of provider "+p.model.Name+" cannot be had", err)
+	case err != nil:
+		return nil, refuse("provider " + p.model.Name + ", kid " + quote(t.kid) + ", " + quote(t.algorithm) + ": " + err.Error())
+	}
+	if !t.signed(candidates) {
+		return nil, refuse("the signature is not by a key of provider " + p.model.Name)
+	}
+	return p.check(t, now)
+}
+
+// signed says whether one of the keys made the signature. The algorithm is the one
+// that the key was found for: the library is told so and takes no other.
+func (t *token) signed(candidates []*keys.Key) bool {
+	jws, err := jose.ParseSignedCompact(t.raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(t.algorithm)})
+	if err != nil {
+		return false
+	}
+	for _, k := range candidates {
+		payload, err := jws.Verify(k.Public)
+		if err == nil && bytes.Equal(payload, t.payload) {
+			return true
+		}
+	}
+	return false
+}

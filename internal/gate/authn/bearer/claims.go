@@ -1,0 +1,124 @@
+package bearer
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/gate/authn"
+	"github.com/sallyport/sallyport/internal/model"
+)
+
+// skew is how far the issuer's clock may be off.
+const skew = 30 * time.Second
+
+// latest bounds times in claims: the year 9999. Larger ones overflow in somebody's
+// arithmetic (mod_auth_openidc's hardening of 2026).
+const latest = 253402300799
+
+// moment reads a NumericDate (RFC 7519, 2). The zero time means that it is absent.
+func moment(v any, there bool) (t time.Time, ok bool) {
+	if !there {
+		return time.Time{}, true
+	}
+	n, isNumber := v.(float64)
+	if !isNumber || !(n >= 0 && n <= latest) {
+		return time.Time{}, false
+	}
+	whole := int64(n)
+	return time.Unix(whole, int64((n-float64(whole))*1e9)), true
+}
+
+// check judges the claims of a token whose signature is verified.
+func (p *provider) check(t *token, now time.Time) (*authn.Proof, authn.Result) {
+	at := func(name string) (time.Time, bool) {
+		v, there := t.claims[name]
+		return moment(v, there)
+	}
+	exp, ok1 := at("exp")
+	nbf, ok2 := at("nbf")
+	iat, ok3 := at("iat")
+	switch {
+	case !ok1 || !ok2 || !ok3:
+		return nil, refuse("the token's exp, nbf or iat is no number, or out of bounds")
+	case exp.IsZero() && !p.allowMissing("exp"):
+		return nil, refuse("the token has no exp")
+	case nbf.After(now.Add(skew)):
+		return nil, refuse("the token is not valid yet (nbf)")
+	case iat.After(now.Add(skew)):
+		return nil, refuse("the token was issued in the future (iat)")
+	}
+	if fault := purpose(t.claims); fault != "" {
+		return nil, refuse(fault)
+	}
+	sub, ok := text(t.claims["sub"])
+	if !ok || len(sub) > 512 || strings.ContainsFunc(sub, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return nil, refuse("the token has no sub that could name anybody")
+	}
+	proof := &authn.Proof{Method: model.MethodBearer, Provider: p.model.Name, Subject: sub, Claims: t.claims, Issued: iat}
+	if !exp.IsZero() {
+		proof.Expires = exp.Add(skew)
+		if proof.Expired(now) {
+			return nil, authn.Result{Outcome: authn.Bad, Err: expiredToken, Detail: "the token expired at " + exp.UTC().Format(time.RFC3339)}
+		}
+	}
+	if p.model.Scopes == "narrow" {
+		proof.Narrow, proof.Scopes = true, scopes(t.claims)
+	}
+	return proof, authn.Result{}
+}
+
+// purpose keeps out logout tokens and security events of issuers that do not type
+// them: they say whose session ends, not who is calling.
+func purpose(claims map[string]any) string {
+	if e, there := claims["events"].(map[string]any); there {
+		for name := range e {
+			if strings.HasPrefix(name, "http://schemas.openid.net/") || strings.HasPrefix(name, "https://schemas.openid.net/") {
+				return "the token is a security event, not an access token"
+			}
+		}
+	}
+	return ""
+}
+
+// scopes are the names in scope (RFC 8693: a text, parted by spaces; some issuers
+// send a list), else in scp.
+func scopes(claims map[string]any) (out []string) {
+	v, ok := claims["scope"]
+	if !ok {
+		v = claims["scp"]
+	}
+	switch v := v.(type) {
+	case string:
+		out = strings.Fields(v)
+	case []any:
+		for _, s := range v {
+			if s, ok := s.(string); ok && s != "" {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// bound enforces a sender constraint (RFC 8705, 3.1): a token with cnf is worth
+// something only in the hands of who it was issued to. Constraints that cannot be
+// checked here are not met. It is asked on every request, for the token may be
+// cached and the connection another one.
+func bound(claims map[string]any, r *model.Request) bool {
+	cnf, there := claims["cnf"]
+	if !there {
+		return true
+	}
+	m, _ := cnf.(map[string]any)
+	want, _ := m["x5t#S256"].(string)
+	if len(m) != 1 || want == "" || r.TLS == nil || r.TLS.Certificate == nil || r.TLS.CertificateFault != "" {
+		return false
+	}
+	sum := sha256.Sum256(r.TLS.Certificate.Raw)
+	var have [43]byte
+	base64.RawURLEncoding.Encode(have[:], sum[:])
+	return len(want) == len(have) && subtle.ConstantTimeCompare(have[:], []byte(want)) == 1
+}
