@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/model"
@@ -177,7 +178,7 @@ func (d *decoder) dictionary(v reflect.Value, n *Node, path string) {
 		e := reflect.New(t.Elem()).Elem()
 		d.defaults(e)
 		d.fill(e, &n.kids[i], field(path, n.kids[i].name))
-		m.SetMapIndex(reflect.ValueOf(n.kids[i].name).Convert(t.Key()), e)
+		m.SetMapIndex(reflect.ValueOf(strings.Clone(n.kids[i].name)).Convert(t.Key()), e)
 	}
 	v.Set(m)
 }

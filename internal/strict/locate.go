@@ -28,15 +28,19 @@ func (n *Node) LineOf(path string) int {
 // step takes the first part off path: the child it names, and what is left. A
 // name may itself hold dots, as a header's in a map does.
 func (n *Node) step(path string) (*Node, string) {
+	if n.kind == List {
+		inner, rest, ok := strings.Cut(strings.TrimPrefix(path, "["), "]")
+		i, err := strconv.Atoi(inner)
+		if !ok || err != nil || i < 0 || i >= len(n.kids) {
+			return nil, ""
+		}
+		return &n.kids[i], strings.TrimPrefix(rest, ".")
+	}
 	var best *Node
 	rest := ""
 	for i := range n.kids {
-		name := n.kids[i].name
-		if n.kind == List {
-			name = "[" + strconv.Itoa(i) + "]"
-		}
-		after, ok := strings.CutPrefix(path, name)
-		if !ok || name == "" || after != "" && after[0] != '.' && after[0] != '[' {
+		after, ok := strings.CutPrefix(path, n.kids[i].name)
+		if !ok || len(after) == len(path) || after != "" && after[0] != '.' && after[0] != '[' {
 			continue
 		}
 		if best == nil || len(after) < len(rest) {

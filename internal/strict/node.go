@@ -2,7 +2,9 @@ package strict
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -80,6 +82,11 @@ func (n *Node) SetText(name, value string) {
 	n.kids = append(n.kids, Node{name: name, kind: String, text: value, line: n.line, nameLine: n.line})
 }
 
+// Drop takes a field out of a Map.
+func (n *Node) Drop(name string) {
+	n.kids = slices.DeleteFunc(n.kids, func(k Node) bool { return n.kind == Map && k.name == name })
+}
+
 // Any is the node as encoding/json would have it: map[string]any, []any, string,
 // bool, nil, float64; a whole number that float64 cannot hold stays a json.Number.
 func (n *Node) Any() any {
@@ -90,9 +97,9 @@ func (n *Node) Any() any {
 		if f, exact := float(n.text); exact {
 			return f
 		}
-		return json.Number(n.text)
+		return json.Number(strings.Clone(n.text))
 	case String:
-		return n.text
+		return strings.Clone(n.text)
 	case List:
 		out := make([]any, len(n.kids))
 		for i := range n.kids {
@@ -102,7 +109,7 @@ func (n *Node) Any() any {
 	case Map:
 		out := make(map[string]any, len(n.kids))
 		for i := range n.kids {
-			out[n.kids[i].name] = n.kids[i].Any()
+			out[strings.Clone(n.kids[i].name)] = n.kids[i].Any()
 		}
 		return out
 	}

@@ -19,7 +19,7 @@ func (d *decoder) scalar(v reflect.Value, n *Node, path string) {
 			d.wrong(n, path, hint)
 			return
 		}
-		v.SetString(n.text)
+		v.SetString(strings.Clone(n.text)) // a view would keep the whole document in memory
 	case reflect.Bool:
 		switch {
 		case n.kind == Bool, n.expanded && (n.text == "true" || n.text == "false"):
