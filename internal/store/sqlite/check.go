@@ -28,7 +28,7 @@ func (s *Store) Check(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, table := range []string{"user_groups", "user_roles", "user_emails", "credentials"} {
+		for _, table := range []string{"words", "credentials"} {
 			var n int64
 			if _, err := tx.row(ctx, `SELECT count(*) FROM `+table+` WHERE num NOT IN (SELECT num FROM users)`, nil, &n); err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/internal/directory"
@@ -34,12 +35,16 @@ type named struct {
 	credential string
 }
 
+// word is what users are selected by: list is group, role or email.
+type word struct{ list, word string }
+
 // row is a user as the tables hold it.
 type row struct {
 	rec    *store.UserRecord
 	folded string
 	doc    string
 	names  []named
+	words  []word
 }
 
 // newRow makes the user's row. What arrives in a credential but must not be kept
@@ -73,6 +78,15 @@ func newRow(rec *store.UserRecord) (*row, error) {
 		}
 		r.names = append(r.names, n)
 	}
+	for _, g := range u.Groups {
+		r.words = append(r.words, word{"group", g})
+	}
+	for _, g := range u.Roles {
+		r.words = append(r.words, word{"role", g})
+	}
+	for _, e := range u.Emails {
+		r.words = append(r.words, word{"email", model.FoldUsername(e)})
+	}
 	doc, err := json.Marshal(&u)
 	if err != nil {
 		return nil, fmt.Errorf("writing user %q: %w", u.Username, err)
@@ -88,54 +102,73 @@ func (tx *session) PutUser(ctx context.Context, rec *store.UserRecord) error {
 	if err != nil {
 		return err
 	}
-	owners, err := tx.owners(ctx, r)
-	if err != nil {
+	// Most likely it is new and nothing stands in its way: try without looking.
+	if err = tx.addUser(ctx, r); !taken(err) {
 		return err
-	}
-	if len(owners) == 0 { // most likely new: try without looking
-		num, err := tx.insertUser(ctx, r)
-		if err == nil {
-			return tx.addNames(ctx, num, r)
-		}
-		if !taken(err) {
-			return err
-		}
 	}
 	old, num, err := tx.oldRow(ctx, rec.User.ID)
 	if err != nil {
 		return err
 	}
-	for _, o := range owners {
-		if old == nil || o.num != num {
-			return fmt.Errorf("user %q: the %s %q belongs to another user: %w", rec.User.Username, o.kind, o.name.name, store.ErrExists)
-		}
+	if err := tx.free(ctx, r, num); err != nil {
+		return err
 	}
-	if old == nil { // its id is free, so it was the username that is not
+	if old == nil { // its id and its credentials' names are free, so it was the username that is not
 		return fmt.Errorf("user %q: the username is taken: %w", rec.User.Username, store.ErrExists)
 	}
 	return tx.replaceUser(ctx, num, old, r)
 }
 
-// owner is whom a name leads to already.
-type owner struct {
-	name
-	num int64
+// addUser adds a user whole, or not at all.
+func (tx *session) addUser(ctx context.Context, r *row) error {
+	res, err := tx.exec(ctx, `INSERT INTO users (folded, kind, active, expires, revision, owner, created, updated, doc, id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, r.columns()...)
+	if err != nil {
+		return err
+	}
+	num, err := res.LastInsertId()
+	if err != nil {
+		return tx.note("changing the store", err)
+	}
+	if err := tx.addNames(ctx, num, r); err != nil {
+		if taken(err) {
+			if undo := tx.undo(ctx, num, r); undo != nil {
+				return undo
+			}
+		}
+		return err
+	}
+	return tx.addWords(ctx, num, r)
 }
 
-func (tx *session) owners(ctx context.Context, r *row) ([]owner, error) {
-	var list []owner
-	for _, n := range r.names {
-		o := owner{name: n.name}
-		ok, err := tx.row(ctx, `SELECT num FROM credentials WHERE kind = ? AND name = ? AND subject = ?`,
-			[]any{n.kind, n.name.name, n.subject}, &o.num)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			list = append(list, o)
+// undo takes away a user that was added in part.
+func (tx *session) undo(ctx context.Context, num int64, r *row) error {
+	if len(r.names) > atOnce { // else no name was added before the one that is taken
+		for _, n := range r.names {
+			if _, err := tx.exec(ctx, `DELETE FROM credentials WHERE kind = ? AND name = ? AND subject = ? AND num = ?`,
+				n.kind, n.name.name, n.subject, num); err != nil {
+				return err
+			}
 		}
 	}
-	return list, nil
+	_, err := tx.exec(ctx, `DELETE FROM users WHERE num = ?`, num)
+	return err
+}
+
+// free says whether each of the row's names leads to nobody, or to user num.
+func (tx *session) free(ctx context.Context, r *row, num int64) error {
+	for _, n := range r.names {
+		var owner int64
+		ok, err := tx.row(ctx, `SELECT num FROM credentials WHERE kind = ? AND name = ? AND subject = ?`,
+			[]any{n.kind, n.name.name, n.subject}, &owner)
+		if err != nil {
+			return err
+		}
+		if ok && owner != num {
+			return fmt.Errorf("user %q: the %s %q belongs to another user: %w", r.rec.User.Username, n.kind, n.name.name, store.ErrExists)
+		}
+	}
+	return nil
 }
 
 func (tx *session) oldRow(ctx context.Context, id string) (*row, int64, error) {
@@ -163,15 +196,6 @@ func (r *row) columns() []any {
 		micros(u.CreatedAt), micros(u.UpdatedAt), r.doc, u.ID}
 }
 
-func (tx *session) insertUser(ctx context.Context, r *row) (int64, error) {
-	res, err := tx.exec(ctx, `INSERT INTO users (folded, kind, active, expires, revision, owner, created, updated, doc, id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, r.columns()...)
-	if err != nil {
-		return 0, err
-	}
-	return res.LastInsertId()
-}
-
 func (tx *session) replaceUser(ctx context.Context, num int64, old, r *row) error {
 	_, err := tx.exec(ctx, `UPDATE users SET folded = ?, kind = ?, active = ?, expires = ?, revision = ?, owner = ?,
 		created = ?, updated = ?, doc = ? WHERE id = ?`, r.columns()...)
@@ -181,55 +205,64 @@ func (tx *session) replaceUser(ctx context.Context, num int64, old, r *row) erro
 	if err != nil {
 		return err
 	}
-	if err := tx.dropNames(ctx, old); err != nil {
+	if err := tx.drop(ctx, old); err != nil {
 		return err
 	}
-	return tx.addNames(ctx, num, r)
+	if err := tx.addNames(ctx, num, r); err != nil {
+		return err
+	}
+	return tx.addWords(ctx, num, r)
 }
 
-// lists are the tables that lead from a word to users.
-func (r *row) lists() []struct {
-	insert, remove string
-	words          []string
-} {
-	u := &r.rec.User
-	emails := make([]string, 0, len(u.Emails))
-	for _, e := range u.Emails {
-		emails = append(emails, model.FoldUsername(e))
+// atOnce is how many rows one statement inserts: most users need but one each
+// for their names and their words.
+const atOnce = 8
+
+var insertNames = inserts("INSERT INTO credentials (kind, name, subject, num, credential) VALUES ", "(?, ?, ?, ?, ?)")
+
+var insertWords = inserts("INSERT OR IGNORE INTO words (list, word, folded, num) VALUES ", "(?, ?, ?, ?)")
+
+// inserts are the statements that insert 1 to atOnce rows.
+func inserts(head, values string) (texts [atOnce + 1]string) {
+	for n := 1; n <= atOnce; n++ {
+		texts[n] = head + strings.Repeat(values+", ", n-1) + values
 	}
-	return []struct {
-		insert, remove string
-		words          []string
-	}{
-		{`INSERT OR IGNORE INTO user_groups (name, folded, num) VALUES (?, ?, ?)`, `DELETE FROM user_groups WHERE name = ? AND folded = ?`, u.Groups},
-		{`INSERT OR IGNORE INTO user_roles (name, folded, num) VALUES (?, ?, ?)`, `DELETE FROM user_roles WHERE name = ? AND folded = ?`, u.Roles},
-		{`INSERT OR IGNORE INTO user_emails (name, folded, num) VALUES (?, ?, ?)`, `DELETE FROM user_emails WHERE name = ? AND folded = ?`, emails},
-	}
+	return texts
 }
 
+// addNames adds the credentials' names. Where one is taken it may have added
+// others before it, unless there are few of them.
 func (tx *session) addNames(ctx context.Context, num int64, r *row) error {
-	for _, l := range r.lists() {
-		for _, w := range l.words {
-			if _, err := tx.exec(ctx, l.insert, w, r.folded, num); err != nil {
-				return err
-			}
+	for part := range slices.Chunk(r.names, atOnce) {
+		args := make([]any, 0, 5*atOnce)
+		for _, n := range part {
+			args = append(args, n.kind, n.name.name, n.subject, num, n.credential)
 		}
-	}
-	for _, n := range r.names {
-		if _, err := tx.exec(ctx, `INSERT INTO credentials (kind, name, subject, num, credential) VALUES (?, ?, ?, ?, ?)`,
-			n.kind, n.name.name, n.subject, num, n.credential); err != nil {
+		if _, err := tx.exec(ctx, insertNames[len(part)], args...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (tx *session) dropNames(ctx context.Context, r *row) error {
-	for _, l := range r.lists() {
-		for _, w := range l.words {
-			if _, err := tx.exec(ctx, l.remove, w, r.folded); err != nil {
-				return err
-			}
+func (tx *session) addWords(ctx context.Context, num int64, r *row) error {
+	for part := range slices.Chunk(r.words, atOnce) {
+		args := make([]any, 0, 4*atOnce)
+		for _, w := range part {
+			args = append(args, w.list, w.word, r.folded, num)
+		}
+		if _, err := tx.exec(ctx, insertWords[len(part)], args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop takes away all that leads to a user.
+func (tx *session) drop(ctx context.Context, r *row) error {
+	for _, w := range r.words {
+		if _, err := tx.exec(ctx, `DELETE FROM words WHERE list = ? AND word = ? AND folded = ?`, w.list, w.word, r.folded); err != nil {
+			return err
 		}
 	}
 	for _, n := range r.names {
@@ -250,7 +283,7 @@ func (tx *session) DeleteUser(ctx context.Context, id string) error {
 	if old == nil {
 		return fmt.Errorf("user with id %q: %w", id, store.ErrNotFound)
 	}
-	if err := tx.dropNames(ctx, old); err != nil {
+	if err := tx.drop(ctx, old); err != nil {
 		return err
 	}
 	_, err = tx.exec(ctx, `DELETE FROM users WHERE id = ?`, id)

@@ -21,20 +21,20 @@ func (s *selection) and(condition string, arg any) {
 	s.args = append(s.args, arg)
 }
 
-// choose lets the narrowest condition lead, so that its primary key gives the
-// order by username too, and no page costs a sort.
+// choose lets the first condition on a word lead, so that the primary key gives
+// the order by username too, and no page costs a sort.
 func choose(q store.UserQuery) *selection {
-	tables := []struct{ value, table string }{
-		{model.FoldUsername(q.Email), "user_emails"}, {q.Group, "user_groups"}, {q.Role, "user_roles"}}
 	s := &selection{from: "users u", order: "u.folded"}
-	for _, t := range tables {
+	for _, c := range []word{{"email", model.FoldUsername(q.Email)}, {"group", q.Group}, {"role", q.Role}} {
 		switch {
-		case t.value == "":
+		case c.word == "":
 		case s.order == "u.folded" && q.Username == "":
-			s.from, s.order = t.table+" m JOIN users u ON u.num = m.num", "m.folded"
-			s.and("m.name = ?", t.value)
+			s.from, s.order = "words m JOIN users u ON u.num = m.num", "m.folded"
+			s.where = append(s.where, "m.list = ? AND m.word = ?")
+			s.args = append(s.args, c.list, c.word)
 		default:
-			s.and("EXISTS (SELECT 1 FROM "+t.table+" t WHERE t.name = ? AND t.folded = u.folded)", t.value)
+			s.where = append(s.where, "EXISTS (SELECT 1 FROM words t WHERE t.list = ? AND t.word = ? AND t.folded = u.folded)")
+			s.args = append(s.args, c.list, c.word)
 		}
 	}
 	if q.Username != "" {
@@ -72,9 +72,13 @@ func (s *selection) conditions() string {
 	return " WHERE " + strings.Join(s.where, " AND ")
 }
 
-// countText counts. By kind and activity alone, an index answers without the rows.
+// countText counts. By kind and activity alone, or by one word, an index answers
+// without the rows.
 func countText(q store.UserQuery) (string, []any) {
 	s := choose(q)
+	if s.order == "m.folded" && len(s.where) == 1 && q.Kind == "" && q.Active == nil {
+		s.from = "words m"
+	}
 	s.restrict(q)
 	return "SELECT count(*) FROM " + s.from + s.conditions(), s.args
 }

@@ -181,6 +181,18 @@ func refusals(t *testing.T, s store.Store) {
 	bad := record("u2", "bob", apiKey("new", "k2"), apiKey("stolen", "k1"))
 	bad.User.Groups, bad.User.Emails = []string{"staff"}, []string{"bob@example.com"}
 	put(t, s, record("u1", "alice", apiKey("a", "k1")), record("u3", "carol", apiKey("c", "k3")))
+	var many []model.Credential
+	for i := range 30 {
+		many = append(many, apiKey(name(i), name(i)))
+	}
+	many = append(many, apiKey("stolen", "k1"))
+	update(t, s, func(w store.Writer) error {
+		wantErr(t, "a new user with many keys", w.PutUser(t.Context(), record("u5", "erin", many...)), store.ErrExists)
+		wantErr(t, "a user who is given many keys", w.PutUser(t.Context(), record("u3", "carol", many...)), store.ErrExists)
+		return nil
+	})
+	put(t, s, record("u6", "frank", many[:30]...)) // all of them are free
+	put(t, s, record("u6", "frank"))
 	update(t, s, func(w store.Writer) error {
 		wantErr(t, "a new user", w.PutUser(t.Context(), bad), store.ErrExists)
 		changed := record("u3", "carol", apiKey("c", "k1"))
@@ -191,7 +203,7 @@ func refusals(t *testing.T, s store.Store) {
 	})
 	view(t, s, func(r store.Reader) error {
 		list, err := r.ListUsers(t.Context(), store.UserQuery{})
-		same(t, "users", usernamesOf(list), []string{"alice", "carol", "dave"})
+		same(t, "users", usernamesOf(list), []string{"alice", "carol", "dave", "frank"})
 		got, _, err2 := r.Find(t.Context(), directory.Key{By: directory.ByKeyID, A: "k3"})
 		if err2 != nil || !got.User.Active {
 			t.Errorf("carol was changed: %v %v", got, err2)

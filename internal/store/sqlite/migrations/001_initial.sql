@@ -30,25 +30,13 @@ CREATE TABLE users (
 -- Covers counting and paging by kind and by whether they are active.
 CREATE INDEX users_by_kind ON users (kind, active, folded);
 
-CREATE TABLE user_groups (
-	name   TEXT    NOT NULL,
-	folded TEXT    NOT NULL,
+-- Words by which users are selected: their groups, roles and addresses.
+CREATE TABLE words (
+	list   TEXT    NOT NULL, -- group, role, email
+	word   TEXT    NOT NULL, -- an address is folded
+	folded TEXT    NOT NULL, -- the user's, so that pages come in order
 	num    INTEGER NOT NULL,
-	PRIMARY KEY (name, folded)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE user_roles (
-	name   TEXT    NOT NULL,
-	folded TEXT    NOT NULL,
-	num    INTEGER NOT NULL,
-	PRIMARY KEY (name, folded)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE user_emails (
-	name   TEXT    NOT NULL, -- folded
-	folded TEXT    NOT NULL,
-	num    INTEGER NOT NULL,
-	PRIMARY KEY (name, folded)
+	PRIMARY KEY (list, word, folded)
 ) STRICT, WITHOUT ROWID;
 
 -- The public names of credentials: key ids, certificate names, links. Each leads
