@@ -1,0 +1,181 @@
+package match
+
+import (
+	"sort"
+	"strings"
+)
+
+// exactDegree is above every degree of a prefix or expression.
+const exactDegree = 1 << 30
+
+// bucket are the routes that no path tells apart: one literal, one kind. Several
+// expressions share one where their literal start is the same.
+type bucket struct {
+	degree  int // how specific: twice the length of the literal, one more for an expression
+	literal string
+	entries []entry // by falling number of headers
+}
+
+// node is a path down to a segment boundary, in a tree of segments.
+type node struct {
+	parent   *node
+	children map[string]*node
+	size     int // bytes of the path down to here, without a slash at the end
+
+	exact, exactSlash *bucket // "=/a" and "=/a/"
+	prefix, slash     *bucket // "/a" and "/a/"
+	expressions       []*bucket
+}
+
+func (n *node) child(segment string) *node {
+	c := n.children[segment]
+	if c == nil {
+		if n.children == nil {
+			n.children = map[string]*node{}
+		}
+		c = &node{parent: n, size: n.size + 1 + len(segment)}
+		n.children[segment] = c
+	}
+	return c
+}
+
+// bucket gives the place of a pattern, and makes it where there is none.
+func (n *node) bucket(p *pattern) *bucket {
+	cut := strings.LastIndexByte(p.literal, '/')
+	last := p.literal[cut+1:]
+	at := n
+	if cut > 0 {
+		for _, s := range strings.Split(p.literal[1:cut], "/") {
+			at = at.child(s)
+		}
+	}
+	if p.kind == expression {
+		return at.expression(p.literal)
+	}
+	place := &at.slash
+	switch {
+	case last == "" && p.kind == exact:
+		place = &at.exactSlash
+	case last != "":
+		if at = at.child(last); p.kind == exact {
+			place = &at.exact
+		} else {
+			place = &at.prefix
+		}
+	}
+	if *place == nil {
+		*place = &bucket{degree: 2 * len(p.literal), literal: p.literal}
+		if p.kind == exact {
+			(*place).degree = exactDegree
+		}
+	}
+	return *place
+}
+
+// expression keeps the expressions of the last segment boundary of their literal
+// starts, the longest first.
+func (n *node) expression(literal string) *bucket {
+	for _, b := range n.expressions {
+		if b.literal == literal {
+			return b
+		}
+	}
+	b := &bucket{degree: 2*len(literal) + 1, literal: literal}
+	n.expressions = append(n.expressions, b)
+	sort.SliceStable(n.expressions, func(i, j int) bool { return n.expressions[i].degree > n.expressions[j].degree })
+	return b
+}
+
+// cursor walks the buckets whose literal a path begins with, the most specific first.
+type cursor struct {
+	node  *node
+	path  string
+	stage uint8
+	index int
+	below int // size of the child that the walk came up from; 0 = none
+}
+
+func cursorAt(n *node, path string) cursor {
+	if n == nil || path == "" {
+		return cursor{}
+	}
+	rest := path[1:]
+	for n.children != nil {
+		segment, more := rest, false
+		if i := strings.IndexByte(rest, '/'); i >= 0 {
+			segment, more = rest[:i], true
+		}
+		c := n.children[segment]
+		if c == nil {
+			break
+		}
+		n = c
+		if !more {
+			break
+		}
+		rest = rest[len(segment)+1:]
+	}
+	return cursor{node: n, path: path}
+}
+
+const (
+	stageExact = iota
+	stageExpressions
+	stageSlash
+	stageTie
+	stagePrefix
+)
+
+func (c *cursor) next() *bucket {
+	for c.node != nil {
+		n := c.node
+		switch c.stage {
+		case stageExact:
+			c.stage++
+			if len(c.path) == n.size && n.exact != nil {
+				return n.exact
+			}
+			if len(c.path) == n.size+1 && n.exactSlash != nil {
+				return n.exactSlash
+			}
+		case stageExpressions:
+			if b := c.expression(n.expressions); b != nil {
+				return b
+			}
+			c.stage++
+		case stageSlash:
+			c.stage++
+			if n.slash != nil && len(c.path) > n.size {
+				return n.slash
+			}
+		case stageTie:
+			c.stage++
+			if n.parent != nil {
+				for _, b := range n.parent.expressions {
+					if len(b.literal) == n.size && strings.HasPrefix(c.path, b.literal) {
+						return b
+					}
+				}
+			}
+		default:
+			*c = cursor{node: n.parent, path: c.path, stage: stageExpressions, below: n.size}
+			if n.prefix != nil {
+				return n.prefix
+			}
+		}
+	}
+	return nil
+}
+
+// expression gives the next whose literal fits; those as long as the child that the
+// walk came from were given there, before its prefix.
+func (c *cursor) expression(list []*bucket) *bucket {
+	for c.index < len(list) {
+		b := list[c.index]
+		c.index++
+		if len(b.literal) != c.below && strings.HasPrefix(c.path, b.literal) {
+			return b
+		}
+	}
+	return nil
+}
