@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -78,16 +77,37 @@ func pairFault(cert, key []byte, err error) (field, message string) {
 	if err == nil {
 		return "", ""
 	}
-	block, _ := pem.Decode(key)
-	switch {
-	case !bytes.Contains(cert, []byte("-----BEGIN CERTIFICATE-----")):
+	leaf := block(cert, func(kind string) bool { return kind == "CERTIFICATE" })
+	if leaf == nil {
 		return ".cert", "holds no PEM certificate"
-	case block == nil || !strings.HasSuffix(block.Type, "PRIVATE KEY") && !bytes.Contains(key, []byte("PRIVATE KEY-----")):
-		return ".key", "holds no PEM private key"
-	case strings.Contains(string(key), "ENCRYPTED"):
-		return ".key", "is encrypted with a passphrase; decrypt it (openssl pkey -in KEY -out PLAIN)"
-	case strings.Contains(err.Error(), "does not match"):
-		return ".key", "does not fit the certificate: it is the key of another one"
 	}
-	return "", "cannot be used: " + strings.TrimPrefix(err.Error(), "tls: ")
+	if _, err := x509.ParseCertificate(leaf.Bytes); err != nil {
+		return ".cert", "holds a certificate that cannot be read: " + err.Error()
+	}
+	private := block(key, func(kind string) bool { return strings.HasSuffix(kind, "PRIVATE KEY") })
+	switch {
+	case private == nil:
+		return ".key", "holds no PEM private key"
+	case private.Type == "ENCRYPTED PRIVATE KEY" || private.Headers["DEK-Info"] != "":
+		return ".key", "is encrypted with a passphrase; decrypt it (openssl pkey -in KEY -out PLAIN)"
+	case !readable(private.Bytes):
+		return ".key", "holds a private key that cannot be read; write PKCS #8, PKCS #1 or SEC 1"
+	}
+	return ".key", "does not fit the certificate: it is the key of another one"
+}
+
+func block(b []byte, fits func(kind string) bool) *pem.Block {
+	for p, rest := pem.Decode(b); p != nil; p, rest = pem.Decode(rest) {
+		if fits(p.Type) {
+			return p
+		}
+	}
+	return nil
+}
+
+func readable(der []byte) bool {
+	_, err8 := x509.ParsePKCS8PrivateKey(der)
+	_, err1 := x509.ParsePKCS1PrivateKey(der)
+	_, errEC := x509.ParseECPrivateKey(der)
+	return err8 == nil || err1 == nil || errEC == nil
 }
