@@ -31,7 +31,7 @@ func Parse(data []byte, path string) (*Config, model.Faults) {
 	if n == nil {
 		return nil, faults
 	}
-	faults = append(faults, n.Expand(lookup(path))...)
+	faults = append(faults, Expand(n, path)...)
 	c := &Config{File: path}
 	faults = append(faults, n.Into(c)...)
 	return c, append(faults, n.Locate(without(c.validate(), faults))...)
@@ -52,6 +52,9 @@ func without(found, earlier model.Faults) model.Faults {
 	}
 	return out
 }
+
+// Expand resolves the references in a document that lies in file.
+func Expand(n *strict.Node, file string) model.Faults { return n.Expand(lookup(file)) }
 
 // lookup resolves references; paths are relative to the file that holds them.
 func lookup(file string) func(kind, name string) (string, error) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/model"
@@ -22,13 +23,37 @@ const maxResources = 1 << 30
 // LoadResources reads a declarative file, or all in a folder and the folders
 // within it, as one document. References are resolved here.
 func LoadResources(path string) (*model.Document, model.Faults) {
-	return ReadResources([]string{path}, nil)
+	r, faults := ReadResources([]string{path}, nil)
+	return r.Document, faults
+}
+
+// Resources is what several files hold as one document.
+type Resources struct {
+	Document *model.Document
+	origins  map[string][]place // by kind: where each object of the document comes from
+}
+
+// Locate gives faults that others found in the document the file and line where
+// they are.
+func (r *Resources) Locate(f model.Faults) model.Faults {
+	for i := range f {
+		kind, rest, ok := strings.Cut(f[i].Path, "[")
+		number, rest, ok2 := strings.Cut(rest, "]")
+		n, err := strconv.Atoi(number)
+		if !ok || !ok2 || err != nil || n < 0 || n >= len(r.origins[kind]) {
+			continue
+		}
+		p := r.origins[kind][n]
+		f[i].Path = p.path + rest
+		f[i].File, f[i].Line = p.file, p.n.LineOf(f[i].Path)
+	}
+	return f
 }
 
 // ReadResources reads several files and folders as one document; Stdin stands for
 // the text in stdin. Objects that two files define are faults, and so is whatever
 // is wrong with an object by itself.
-func ReadResources(paths []string, stdin io.Reader) (*model.Document, model.Faults) {
+func ReadResources(paths []string, stdin io.Reader) (*Resources, model.Faults) {
 	var files []string
 	var faults model.Faults
 	for _, p := range paths {
@@ -40,7 +65,7 @@ func ReadResources(paths []string, stdin io.Reader) (*model.Document, model.Faul
 		}
 		files = append(files, found...)
 	}
-	m := merger{doc: &model.Document{}, defined: map[string]place{}}
+	m := merger{doc: &model.Document{}, defined: map[string]place{}, origins: map[string][]place{}}
 	for _, f := range files {
 		data, err := readResource(f, stdin)
 		if err != nil {
@@ -53,7 +78,7 @@ func ReadResources(paths []string, stdin io.Reader) (*model.Document, model.Faul
 			faults = append(faults, m.add(doc, n, f)...)
 		}
 	}
-	return m.doc, faults
+	return &Resources{m.doc, m.origins}, faults
 }
 
 // resourceFiles lists the files that path stands for, in a fixed order.
@@ -111,7 +136,7 @@ func ParseResources(data []byte, path string) (*model.Document, *strict.Node, mo
 	if path == Stdin {
 		base = ""
 	}
-	faults = append(faults, n.Expand(lookup(base))...)
+	faults = append(faults, Expand(n, base)...)
 	doc := &model.Document{}
 	faults = append(faults, n.Into(doc)...)
 	faults = append(faults, n.Locate(without(judge(doc), faults))...)
@@ -176,6 +201,7 @@ func each[T any](f *model.Faults, path string, list []T, validate func(*T, strin
 type merger struct {
 	doc     *model.Document
 	defined map[string]place // by kind and name
+	origins map[string][]place
 }
 
 // place is where an object is defined; its line is looked for when it is asked for.
@@ -204,7 +230,10 @@ func (m *merger) add(d *model.Document, n *strict.Node, file string) (f model.Fa
 	merge(m, &f, n, file, "groups", &m.doc.Groups, d.Groups, func(v *model.Group) string { return v.Name })
 	merge(m, &f, n, file, "users", &m.doc.Users, d.Users, func(v *model.User) string { return model.FoldUsername(v.Username) })
 	merge(m, &f, n, file, "identityProviders", &m.doc.IdentityProviders, d.IdentityProviders, func(v *model.IdentityProvider) string { return v.Name })
-	m.doc.Expect = append(m.doc.Expect, d.Expect...)
+	for i := range d.Expect {
+		m.doc.Expect = append(m.doc.Expect, d.Expect[i])
+		m.origins["expect"] = append(m.origins["expect"], place{n, file, at("expect", i)})
+	}
 	return f
 }
 
@@ -215,6 +244,7 @@ func merge[T any](m *merger, f *model.Faults, n *strict.Node, file, kind string,
 	for i := range list {
 		if m.once(f, n, file, at(kind, i), kind, name(&list[i])) {
 			*into = append(*into, list[i])
+			m.origins[kind] = append(m.origins[kind], place{n, file, at(kind, i)})
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/model"
 )
 
 func TestAFolderIsOneDocument(t *testing.T) {
@@ -61,9 +63,9 @@ func TestWhatCannotBeReadIsAFault(t *testing.T) {
 }
 
 func TestStandardInputIsReadOnce(t *testing.T) {
-	doc, faults := ReadResources([]string{Stdin}, strings.NewReader("{groups: [{name: staff}]}"))
-	if faults != nil || len(doc.Groups) != 1 {
-		t.Error(doc, faults)
+	r, faults := ReadResources([]string{Stdin}, strings.NewReader("{groups: [{name: staff}]}"))
+	if faults != nil || len(r.Document.Groups) != 1 {
+		t.Error(r, faults)
 	}
 	if _, faults = ReadResources([]string{Stdin}, strings.NewReader("groups: 1")); len(faults) != 1 || faults[0].File != Stdin {
 		t.Error(faults)
@@ -81,11 +83,25 @@ func TestManyUsersAreReadInLinearTime(t *testing.T) {
 	}
 	b.WriteString(`]}`)
 	began := time.Now()
-	doc, faults := ReadResources([]string{Stdin}, strings.NewReader(b.String()))
-	if faults != nil || len(doc.Users) != 50_000 {
+	r, faults := ReadResources([]string{Stdin}, strings.NewReader(b.String()))
+	if faults != nil || len(r.Document.Users) != 50_000 {
 		t.Fatal(faults)
 	}
 	if d := time.Since(began); d > 10*time.Second {
 		t.Errorf("took %s", d)
+	}
+}
+
+func TestFaultsThatOthersFindAreLocated(t *testing.T) {
+	dir := t.TempDir()
+	a := write(t, dir, "a.yaml", "routes:\n- {name: a, paths: [/], service: x}\n")
+	b := write(t, dir, "b.yaml", "# routes\nroutes:\n- {name: b, paths: [/b], service: x}\n- name: c\n  paths: [/c]\n  service: nowhere\n")
+	r, faults := ReadResources([]string{a, b}, nil)
+	if faults != nil {
+		t.Fatal(faults)
+	}
+	got := r.Locate(model.Faults{{Path: "routes[2].service"}, {Path: "routes[9]"}, {Path: "settings"}})
+	if got[0].File != b || got[0].Line != 6 || got[0].Path != "routes[1].service" || got[1].File != "" || got[2].File != "" {
+		t.Error(got)
 	}
 }
