@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/sallyport/sallyport/internal/face/rest/login"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/problem"
 	"github.com/sallyport/sallyport/internal/provision"
@@ -26,7 +27,7 @@ type call struct {
 	query  map[string]string
 	body   []byte
 	node   *strict.Node // the body, parsed
-	caller caller
+	caller login.Caller
 	reason string
 	sent   bool
 }
@@ -52,13 +53,13 @@ func (h *Handler) handle(c *call) error {
 	}
 	op, params, allow := find(h.operations, c.r.Method, segments)
 	c.params = params
-	if op != nil && op.open {
+	if op != nil && op.Open {
 		return op.serve(c)
 	}
 	if err := sameOrigin(c.r); err != nil {
 		return err
 	}
-	if c.caller, err = h.logins.authenticate(c); err != nil {
+	if c.caller, err = h.logins.Authenticate(&login.Attempt{Request: c.r, RequestID: c.id, ClientIP: c.ip}); err != nil {
 		return err
 	}
 	switch {
@@ -67,10 +68,10 @@ func (h *Handler) handle(c *call) error {
 	case op == nil:
 		return model.NewError(model.NotFound, "There is nothing at this path. GET /v2/openapi.json lists what there is.")
 	}
-	if err := op.permit(c.caller.roles); err != nil {
+	if err := permit(op.Roles, c.caller.Roles); err != nil {
 		return err
 	}
-	if err := c.readQuery(op.query); err != nil {
+	if err := c.readQuery(op.Query); err != nil {
 		return err
 	}
 	if err := c.readReason(); err != nil {
@@ -163,7 +164,7 @@ func (c *call) actor() provision.Actor {
 	if c.ip.IsValid() {
 		ip = c.ip.String()
 	}
-	return provision.Actor{Name: c.caller.name, Roles: c.caller.roles, Reason: c.reason, RequestID: c.id, ClientIP: ip}
+	return provision.Actor{Name: c.caller.Name, Roles: c.caller.Roles, Reason: c.reason, RequestID: c.id, ClientIP: ip}
 }
 
 func invalid(path, message string) *model.Error {

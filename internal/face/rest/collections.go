@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/sallyport/sallyport/internal/face/rest/openapi"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/provision"
 	"github.com/sallyport/sallyport/internal/store"
@@ -23,20 +24,26 @@ type page[T any] struct {
 func (h *Handler) collection(r resource) []operation {
 	all := "/v2/" + r.kind
 	one := all + "/{" + r.key + "}"
-	write := []parameter{dryRun}
+	write := []openapi.Parameter{dryRun}
 	return []operation{
-		{method: "GET", path: all, id: "list" + title(r.kind), summary: "List " + r.kind, tag: r.kind, roles: r.readers, gives: r.page,
-			query: []parameter{limited, cursor, filter, sorted}, status: 200, serve: func(c *call) error { return h.list(c, r) }},
-		{method: "POST", path: all, id: "create" + r.one, summary: "Create one of " + r.kind, tag: r.kind, query: write, takes: r.value, gives: r.value,
-			status: 201, also: []int{200}, serve: func(c *call) error { return h.create(c, r) }},
-		{method: "GET", path: one, id: "get" + r.one, summary: "Read one of " + r.kind, tag: r.kind, roles: r.readers, gives: r.value,
-			status: 200, also: []int{304}, serve: func(c *call) error { return h.get(c, r.kind, c.params[r.key]) }},
-		{method: "PUT", path: one, id: "put" + r.one, summary: "Replace or create one of " + r.kind, tag: r.kind, query: write, takes: r.value, gives: r.value,
-			status: 200, also: []int{201}, conditional: true, serve: func(c *call) error { return h.put(c, r) }},
-		{method: "PATCH", path: one, id: "patch" + r.one, summary: "Change fields of one of " + r.kind + " (RFC 7396)", tag: r.kind, query: write, takes: r.value, gives: r.value,
-			status: 200, conditional: true, serve: func(c *call) error { return h.patch(c, r) }},
-		{method: "DELETE", path: one, id: "delete" + r.one, summary: "Delete one of " + r.kind, tag: r.kind, query: write,
-			status: 204, also: []int{200}, conditional: true, serve: func(c *call) error { return h.remove(c, r.kind, c.params[r.key]) }},
+		at(openapi.Operation{Method: "GET", Path: all, ID: "list" + title(r.kind), Summary: "List " + r.kind, Tag: r.kind, Roles: r.readers, Gives: r.page,
+			Query: []openapi.Parameter{limited, cursor, filter, sorted}, Status: 200},
+			func(c *call) error { return h.list(c, r) }),
+		at(openapi.Operation{Method: "POST", Path: all, ID: "create" + r.one, Summary: "Create one of " + r.kind, Tag: r.kind, Query: write, Takes: r.value, Gives: r.value,
+			Status: 201, Also: []int{200}},
+			func(c *call) error { return h.create(c, r) }),
+		at(openapi.Operation{Method: "GET", Path: one, ID: "get" + r.one, Summary: "Read one of " + r.kind, Tag: r.kind, Roles: r.readers, Gives: r.value,
+			Status: 200, Also: []int{304}},
+			func(c *call) error { return h.get(c, r.kind, c.params[r.key]) }),
+		at(openapi.Operation{Method: "PUT", Path: one, ID: "put" + r.one, Summary: "Replace or create one of " + r.kind, Tag: r.kind, Query: write, Takes: r.value, Gives: r.value,
+			Status: 200, Also: []int{201}, Conditional: true},
+			func(c *call) error { return h.put(c, r) }),
+		at(openapi.Operation{Method: "PATCH", Path: one, ID: "patch" + r.one, Summary: "Change fields of one of " + r.kind + " (RFC 7396)", Tag: r.kind, Query: write, Takes: r.value, Gives: r.value,
+			Status: 200, Conditional: true},
+			func(c *call) error { return h.patch(c, r) }),
+		at(openapi.Operation{Method: "DELETE", Path: one, ID: "delete" + r.one, Summary: "Delete one of " + r.kind, Tag: r.kind, Query: write,
+			Status: 204, Also: []int{200}, Conditional: true},
+			func(c *call) error { return h.remove(c, r.kind, c.params[r.key]) }),
 	}
 }
 

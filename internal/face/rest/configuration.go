@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/sallyport/sallyport/internal/face/rest/openapi"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/provision"
 	"github.com/sallyport/sallyport/internal/store"
@@ -27,14 +28,17 @@ func (h *Handler) configuration() []operation {
 func (h *Handler) setting(prefix, suffix, name string, value any, resets bool) []operation {
 	path, id := prefix+"/config/"+name, title(name)+suffix
 	ops := []operation{
-		{method: "GET", path: path, id: "get" + id, summary: "Read " + name + ", defaults included", tag: "config", gives: value,
-			status: 200, also: []int{304}, serve: func(c *call) error { return h.get(c, store.KindSettings, name) }},
-		{method: "PUT", path: path, id: "put" + id, summary: "Replace " + name + "; missing fields take their default", tag: "config", query: []parameter{dryRun}, takes: value, gives: value,
-			status: 200, conditional: true, serve: func(c *call) error { return h.putSetting(c, name) }},
+		at(openapi.Operation{Method: "GET", Path: path, ID: "get" + id, Summary: "Read " + name + ", defaults included", Tag: "config", Gives: value,
+			Status: 200, Also: []int{304}},
+			func(c *call) error { return h.get(c, store.KindSettings, name) }),
+		at(openapi.Operation{Method: "PUT", Path: path, ID: "put" + id, Summary: "Replace " + name + "; missing fields take their default", Tag: "config", Query: []openapi.Parameter{dryRun}, Takes: value, Gives: value,
+			Status: 200, Conditional: true},
+			func(c *call) error { return h.putSetting(c, name) }),
 	}
 	if resets {
-		ops = append(ops, operation{method: "DELETE", path: path, id: "delete" + id, summary: "Reset " + name + " to its defaults", tag: "config", query: []parameter{dryRun},
-			status: 204, also: []int{200}, conditional: true, serve: func(c *call) error { return h.remove(c, store.KindSettings, name) }})
+		ops = append(ops, at(openapi.Operation{Method: "DELETE", Path: path, ID: "delete" + id, Summary: "Reset " + name + " to its defaults", Tag: "config", Query: []openapi.Parameter{dryRun},
+			Status: 204, Also: []int{200}, Conditional: true},
+			func(c *call) error { return h.remove(c, store.KindSettings, name) }))
 	}
 	return ops
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/sallyport/sallyport/internal/face/rest/openapi"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
@@ -18,14 +19,18 @@ func (h *Handler) credentials(kind, owner, key string, readers []model.AdminRole
 	one := all + "/{id}"
 	tag := kind
 	return []operation{
-		{method: "GET", path: all, id: "list" + owner + "Credentials", summary: "List credentials, without their secrets", tag: tag, roles: readers, gives: page[model.Credential]{},
-			query: []parameter{limited, cursor}, status: 200, serve: func(c *call) error { return h.listCredentials(c, kind, c.params[key]) }},
-		{method: "POST", path: all, id: "create" + owner + "Credential", summary: "Create a credential; a generated secret is in this answer alone", tag: tag, takes: model.Credential{}, gives: model.Credential{},
-			status: 201, serve: func(c *call) error { return h.addCredential(c, kind, c.params[key]) }},
-		{method: "GET", path: one, id: "get" + owner + "Credential", summary: "Read a credential, without its secret", tag: tag, roles: readers, gives: model.Credential{},
-			status: 200, also: []int{304}, serve: func(c *call) error { return h.getCredential(c, kind, c.params[key]) }},
-		{method: "DELETE", path: one, id: "delete" + owner + "Credential", summary: "Revoke a credential", tag: tag,
-			status: 204, conditional: true, serve: func(c *call) error { return h.deleteCredential(c, kind, c.params[key]) }},
+		at(openapi.Operation{Method: "GET", Path: all, ID: "list" + owner + "Credentials", Summary: "List credentials, without their secrets", Tag: tag, Roles: readers, Gives: page[model.Credential]{},
+			Query: []openapi.Parameter{limited, cursor}, Status: 200},
+			func(c *call) error { return h.listCredentials(c, kind, c.params[key]) }),
+		at(openapi.Operation{Method: "POST", Path: all, ID: "create" + owner + "Credential", Summary: "Create a credential; a generated secret is in this answer alone", Tag: tag, Takes: model.Credential{}, Gives: model.Credential{},
+			Status: 201},
+			func(c *call) error { return h.addCredential(c, kind, c.params[key]) }),
+		at(openapi.Operation{Method: "GET", Path: one, ID: "get" + owner + "Credential", Summary: "Read a credential, without its secret", Tag: tag, Roles: readers, Gives: model.Credential{},
+			Status: 200, Also: []int{304}},
+			func(c *call) error { return h.getCredential(c, kind, c.params[key]) }),
+		at(openapi.Operation{Method: "DELETE", Path: one, ID: "delete" + owner + "Credential", Summary: "Revoke a credential", Tag: tag,
+			Status: 204, Conditional: true},
+			func(c *call) error { return h.deleteCredential(c, kind, c.params[key]) }),
 	}
 }
 

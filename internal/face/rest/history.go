@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/sallyport/sallyport/internal/face/rest/openapi"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/provision"
 	"github.com/sallyport/sallyport/internal/store"
@@ -11,12 +12,14 @@ import (
 
 // documents is the operations on whole sets.
 func (h *Handler) documents() []operation {
-	prune := parameter{"prune", "Delete what an earlier apply made and this one omits.", yesNo}
+	prune := openapi.Parameter{Name: "prune", Text: "Delete what an earlier apply made and this one omits.", Kind: openapi.Flag}
 	return []operation{
-		{method: "POST", path: "/v2/apply", id: "apply", summary: "Replace each object that the document names, all or none", tag: "documents", query: []parameter{dryRun, prune},
-			takes: model.Document{}, gives: provision.Outcome{}, status: 200, large: true, serve: h.apply},
-		{method: "GET", path: "/v2/export", id: "export", summary: "Read everything as one document, secrets masked", tag: "documents", roles: overseers,
-			gives: model.Document{}, status: 200, serve: h.export},
+		at(openapi.Operation{Method: "POST", Path: "/v2/apply", ID: "apply", Summary: "Replace each object that the document names, all or none", Tag: "documents", Query: []openapi.Parameter{dryRun, prune},
+			Takes: model.Document{}, Gives: provision.Outcome{}, Status: 200, Large: true},
+			h.apply),
+		at(openapi.Operation{Method: "GET", Path: "/v2/export", ID: "export", Summary: "Read everything as one document, secrets masked", Tag: "documents", Roles: overseers,
+			Gives: model.Document{}, Status: 200},
+			h.export),
 	}
 }
 
@@ -44,12 +47,15 @@ func (h *Handler) export(c *call) error {
 // history is the operations on revisions.
 func (h *Handler) history() []operation {
 	return []operation{
-		{method: "GET", path: "/v2/revisions", id: "listRevisions", summary: "List revisions, newest first", tag: "revisions", query: []parameter{limited, cursor},
-			gives: page[store.Revision]{}, status: 200, serve: h.listRevisions},
-		{method: "GET", path: "/v2/revisions/{n}", id: "getRevision", summary: "Read one revision with its changes", tag: "revisions",
-			gives: store.Revision{}, status: 200, also: []int{304}, serve: h.getRevision},
-		{method: "POST", path: "/v2/revisions/{n}/rollback", id: "rollback", summary: "Restore the state of a revision, as a new one", tag: "revisions", query: []parameter{dryRun},
-			gives: provision.Outcome{}, status: 200, conditional: true, serve: h.rollback},
+		at(openapi.Operation{Method: "GET", Path: "/v2/revisions", ID: "listRevisions", Summary: "List revisions, newest first", Tag: "revisions", Query: []openapi.Parameter{limited, cursor},
+			Gives: page[store.Revision]{}, Status: 200},
+			h.listRevisions),
+		at(openapi.Operation{Method: "GET", Path: "/v2/revisions/{n}", ID: "getRevision", Summary: "Read one revision with its changes", Tag: "revisions",
+			Gives: store.Revision{}, Status: 200, Also: []int{304}},
+			h.getRevision),
+		at(openapi.Operation{Method: "POST", Path: "/v2/revisions/{n}/rollback", ID: "rollback", Summary: "Restore the state of a revision, as a new one", Tag: "revisions", Query: []openapi.Parameter{dryRun},
+			Gives: provision.Outcome{}, Status: 200, Conditional: true},
+			h.rollback),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/sallyport/sallyport/internal/face/rest/openapi"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/strict"
 )
@@ -24,7 +25,7 @@ const maxReason = 1024 // bytes of X-Reason
 
 // readQuery takes the parameters that the operation knows, each at most once.
 // Others are faults: a misspelt dryRun must not become the real thing.
-func (c *call) readQuery(known []parameter) error {
+func (c *call) readQuery(known []openapi.Parameter) error {
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
 		return model.NewError(model.RequestMalformed, "The query is not well formed.")
@@ -32,7 +33,7 @@ func (c *call) readQuery(known []parameter) error {
 	var f model.Faults
 	c.query = make(map[string]string, len(values))
 	for name, v := range values {
-		p := lookup(known, name)
+		p := openapi.Lookup(known, name)
 		switch {
 		case p == nil:
 			f.Add("query", quoteShort(name)+" is not a parameter here"+among(known))
@@ -42,7 +43,7 @@ func (c *call) readQuery(known []parameter) error {
 			f.Add(name, "is not UTF-8")
 		default:
 			c.query[name] = v[0]
-			if msg := p.fault(v[0]); msg != "" {
+			if msg := valueFault(p, v[0]); msg != "" {
 				f.Add(name, msg)
 			}
 		}
@@ -53,22 +54,13 @@ func (c *call) readQuery(known []parameter) error {
 	return nil
 }
 
-func lookup(known []parameter, name string) *parameter {
-	for i := range known {
-		if known[i].name == name {
-			return &known[i]
-		}
-	}
-	return nil
-}
-
-func among(known []parameter) string {
+func among(known []openapi.Parameter) string {
 	if len(known) == 0 {
 		return "; there are none"
 	}
 	names := make([]string, len(known))
 	for i, p := range known {
-		names[i] = p.name
+		names[i] = p.Name
 	}
 	return "; there are " + strings.Join(names, ", ")
 }
@@ -80,14 +72,14 @@ func quoteShort(s string) string {
 	return strconv.Quote(strings.ToValidUTF8(s, "?"))
 }
 
-// fault is what is wrong with a value; "" = nothing.
-func (p *parameter) fault(v string) string {
-	switch p.kind {
-	case yesNo:
+// valueFault is what is wrong with a parameter's value; "" = nothing.
+func valueFault(p *openapi.Parameter, v string) string {
+	switch p.Kind {
+	case openapi.Flag:
 		if v != "true" && v != "false" {
 			return "is true or false"
 		}
-	case count:
+	case openapi.Count:
 		if n, err := strconv.Atoi(v); err != nil || n < 1 || n > 1000 {
 			return "is a number from 1 to 1000"
 		}
@@ -117,7 +109,7 @@ func (c *call) readBody(op *operation) error {
 		return nil
 	}
 	limit := int64(bodyLimit)
-	if op.large {
+	if op.Large {
 		limit = applyLimit
 	}
 	var err error
@@ -134,9 +126,9 @@ func (c *call) readBody(op *operation) error {
 		}
 	}
 	switch {
-	case op.takes == nil && len(c.body) > 0:
+	case op.Takes == nil && len(c.body) > 0:
 		return invalid("", "this operation takes no body")
-	case op.takes == nil:
+	case op.Takes == nil:
 		return nil
 	case len(c.body) == 0:
 		return model.NewError(model.RequestMalformed, "The body is empty; JSON is expected.")
@@ -171,7 +163,7 @@ func (c *call) into(dst any) error {
 
 func (op *operation) mediaType(h http.Header) error {
 	want := "application/json"
-	if op.method == http.MethodPatch {
+	if op.Method == http.MethodPatch {
 		want = "application/merge-patch+json or application/json"
 	}
 	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
@@ -181,7 +173,7 @@ func (op *operation) mediaType(h http.Header) error {
 	if len(types) == 1 {
 		t, params, err := mime.ParseMediaType(types[0])
 		utf8 := params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8")
-		if err == nil && utf8 && (t == "application/json" || t == "application/merge-patch+json" && op.method == http.MethodPatch) {
+		if err == nil && utf8 && (t == "application/json" || t == "application/merge-patch+json" && op.Method == http.MethodPatch) {
 			return nil
 		}
 	}

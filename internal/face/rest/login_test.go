@@ -7,7 +7,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -86,18 +85,6 @@ func TestATokenLogsInUntilItIsTakenAway(t *testing.T) {
 	w.do("GET", "/v2/users", "", bearer(tok)).want(401, model.CredentialInvalid)
 }
 
-func TestScopesNarrowATokenAndNeverWiden(t *testing.T) {
-	w := newWorld(t)
-	roles := narrowed([]model.AdminRole{model.AdminOperator, model.AdminAuditor}, []string{"auditor", "admin"})
-	if len(roles) != 1 || roles[0] != model.AdminAuditor {
-		t.Error(roles)
-	}
-	if r := narrowed([]model.AdminRole{model.AdminAll}, nil); len(r) != 1 {
-		t.Error(r)
-	}
-	_ = w
-}
-
 func TestACredentialCountsOnlyWhileItAndItsOwnerAreInForce(t *testing.T) {
 	w := newWorld(t)
 	soon := w.clock.now().Add(time.Hour).UTC().Format(time.RFC3339)
@@ -132,7 +119,7 @@ func TestARightPasswordIsHashedOnceInAWhileAndAWrongOneEachTime(t *testing.T) {
 	if n := w.verified.n.Load(); n != 4 {
 		t.Errorf("%d hashes: an unknown name must cost what a known one does", n)
 	}
-	w.clock.forward(rememberFor + time.Second)
+	w.clock.forward(6 * time.Minute)
 	w.do("GET", "/v2/users", "").want(200)
 	if n := w.verified.n.Load(); n != 5 {
 		t.Errorf("%d hashes: what is remembered must end", n)
@@ -162,7 +149,7 @@ func TestFailedLoginsAreThrottledByNameAtAnAddress(t *testing.T) {
 	from := func(ip string) func(*http.Request) {
 		return func(r *http.Request) { r.RemoteAddr = ip + ":1" }
 	}
-	for range freeByName + 1 {
+	for range 6 {
 		w.do("GET", "/v2/users", "", basicAs("olga", "wrong")).want(401)
 	}
 	before := w.verified.n.Load()
@@ -178,84 +165,10 @@ func TestFailedLoginsAreThrottledByNameAtAnAddress(t *testing.T) {
 	w.clock.forward(2 * time.Second)
 	w.do("GET", "/v2/users", "", basicAs("olga", "wrong")).want(401)
 	w.do("GET", "/v2/users", "", basicAs("olga", "right")).want(429)
-	w.clock.forward(3 * time.Second)
-	w.h.logins.proven = newProven(w.clock.now)
+	w.clock.forward(6 * time.Minute)                   // what was remembered is forgotten as well
 	w.do("GET", "/v2/users", "", as("olga")).want(200) // success resets
-	for range freeByName {
+	for range 5 {
 		w.do("GET", "/v2/users", "", basicAs("olga", "wrong")).want(401)
-	}
-}
-
-func TestFailedLoginsAreThrottledByAddress(t *testing.T) {
-	now := time.Now()
-	th := newThrottle(func() time.Time { return now })
-	ip := netip.MustParseAddr("2001:db8::1")
-	for i := range freeByAddress + 1 {
-		if w := th.try(ip, "name"+strconv.Itoa(i)); w != 0 {
-			t.Fatalf("try %d waits %v", i, w)
-		}
-	}
-	if th.try(netip.MustParseAddr("2001:db8::ffff"), "x") == 0 {
-		t.Error("the same /64 is another caller")
-	}
-	if th.try(netip.MustParseAddr("2001:db8:0:1::1"), "x") != 0 {
-		t.Error("another network waits")
-	}
-	longest := time.Duration(0)
-	for range 40 {
-		w := th.try(ip, "")
-		longest = max(longest, w)
-		now = now.Add(w)
-	}
-	if longest != longestWait {
-		t.Errorf("the longest wait is %v", longest)
-	}
-	now = now.Add(forgetAfter + longestWait)
-	if w := th.try(ip, "a"); w != 0 {
-		t.Error("failures are never forgotten")
-	}
-	if w := th.try(netip.Addr{}, "a"); w != 0 {
-		t.Error("an unknown address waits")
-	}
-}
-
-func TestManyTriesAtOnceAreNoWayRound(t *testing.T) {
-	now := time.Now()
-	th := newThrottle(func() time.Time { return now })
-	ip := netip.MustParseAddr("192.0.2.1")
-	free := 0
-	for range 100 { // none of them has failed yet
-		if th.try(ip, "olga") == 0 {
-			free++
-		}
-	}
-	if free != freeByName+1 {
-		t.Errorf("%d of 100 tries went through", free)
-	}
-	th.undone(ip, "olga")
-	if th.try(ip, "olga") != 0 {
-		t.Error("a try that could not be judged counts")
-	}
-}
-
-func TestTheThrottleTakesBoundedMemory(t *testing.T) {
-	now := time.Now()
-	th := newThrottle(func() time.Time { return now })
-	for i := range 2 * mostTracked {
-		th.try(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), "n")
-	}
-	if len(th.seen) > mostTracked {
-		t.Errorf("%d entries", len(th.seen))
-	}
-	p := newProven(time.Now)
-	for i := range 2 * mostProven {
-		p.add("n", strconv.Itoa(i), "h")
-	}
-	if len(p.m) > mostProven {
-		t.Errorf("%d entries", len(p.m))
-	}
-	if p.has("n", "x", "h") || !p.has("n", strconv.Itoa(2*mostProven-1), "h") || p.has("n"+strconv.Itoa(2*mostProven-1), "", "h") {
-		t.Error("what is remembered is not what was proven")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"encoding/json"
 
@@ -23,10 +24,10 @@ func TestEveryOperationButTheProbesAsksForALogin(t *testing.T) {
 		t.Fatalf("only %d operations", len(w.h.operations))
 	}
 	for _, op := range w.h.operations {
-		path := braces.ReplaceAllString(op.path, "1")
-		probe := op.path == "/healthz" || op.path == "/readyz"
-		if op.open != probe {
-			t.Errorf("%s %s: open is %v", op.method, op.path, op.open)
+		path := braces.ReplaceAllString(op.Path, "1")
+		probe := op.Path == "/healthz" || op.Path == "/readyz"
+		if op.Open != probe {
+			t.Errorf("%s %s: open is %v", op.Method, op.Path, op.Open)
 		}
 		for _, credential := range []func(*http.Request){nobody,
 			header("Authorization", "Basic YWRtaW46d3Jvbmc="), // a second field beside the right one
@@ -34,13 +35,13 @@ func TestEveryOperationButTheProbesAsksForALogin(t *testing.T) {
 			func(r *http.Request) { r.Header.Set("Authorization", "Digest x") },
 			func(r *http.Request) { r.Header.Set("Authorization", "Basic !") },
 			func(r *http.Request) { nobody(r); r.Header.Set("X-User", "admin"); r.Header.Set("Cookie", "session=1") }} {
-			a := w.do(op.method, path, "", credential)
-			w.clock.forward(forgetAfter + 1)
+			a := w.do(op.Method, path, "", credential)
+			w.clock.forward(time.Hour)
 			switch {
 			case probe && a.Code != 200:
-				t.Errorf("%s %s answers %d", op.method, path, a.Code)
+				t.Errorf("%s %s answers %d", op.Method, path, a.Code)
 			case !probe && (a.Code != 401 || len(a.Header()["Www-Authenticate"]) != 2):
-				t.Errorf("%s %s answers %d %v", op.method, path, a.Code, a.Header())
+				t.Errorf("%s %s answers %d %v", op.Method, path, a.Code, a.Header())
 			}
 		}
 	}
@@ -88,10 +89,16 @@ func TestPathsThatAreNotUTF8AreMalformed(t *testing.T) {
 	w.do("GET", "/v2/users/%ff", "").want(400, model.RequestMalformed)
 }
 
+func described() []byte {
+	h := &Handler{}
+	h.operations = h.mount()
+	return h.describe()
+}
+
 const reference = "../../../docs/reference/openapi.json"
 
 func TestTheOpenAPIDocumentIsCurrent(t *testing.T) {
-	got := openAPIDocument(New(Deps{}).operations, "")
+	got := described()
 	if *update {
 		if err := os.WriteFile(reference, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -130,15 +137,15 @@ func TestTheOpenAPIDocumentHasEveryOperationAndNoOther(t *testing.T) {
 	}
 	ids := map[string]bool{}
 	for _, op := range w.h.operations {
-		key := op.method + " " + op.path
+		key := op.Method + " " + op.Path
 		if !described[key] {
 			t.Errorf("%s is served and not described", key)
 		}
 		delete(described, key)
-		if ids[op.id] || op.summary == "" || op.tag == "" || op.status == 0 || op.serve == nil {
-			t.Errorf("%s is not whole, or its id %s is taken", key, op.id)
+		if ids[op.ID] || op.Summary == "" || op.Tag == "" || op.Status == 0 || op.serve == nil {
+			t.Errorf("%s is not whole, or its id %s is taken", key, op.ID)
 		}
-		ids[op.id] = true
+		ids[op.ID] = true
 	}
 	for key := range described {
 		t.Errorf("%s is described and not served", key)
@@ -146,7 +153,7 @@ func TestTheOpenAPIDocumentHasEveryOperationAndNoOther(t *testing.T) {
 }
 
 func TestReferencesWithinTheOpenAPIDocumentLeadSomewhere(t *testing.T) {
-	b := openAPIDocument(New(Deps{}).operations, "")
+	b := described()
 	var doc any
 	if err := json.Unmarshal(b, &doc); err != nil {
 		t.Fatal(err)

@@ -7,49 +7,36 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/sallyport/sallyport/internal/face/rest/openapi"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/provision"
 	"github.com/sallyport/sallyport/internal/store"
 )
 
-// operation is one method of one path: a line of the mount table and of the
-// OpenAPI document.
+// operation is a line of the mount table: what OpenAPI says of it, and what serves it.
 type operation struct {
-	method, path string
-	id, summary  string
-	tag          string
-	query        []parameter
-	takes        any               // a value of the body's type; nil = no body
-	gives        any               // a value of the answer's type; nil = no body
-	status       int               // of success
-	also         []int             // other statuses of success
-	roles        []model.AdminRole // who may call; nil = every administrator; writes are judged by provision
-	large        bool              // takes bodies up to applyLimit
-	open         bool              // needs no login: the two probes alone
-	conditional  bool              // knows If-Match
-	serve        func(*call) error
+	openapi.Operation
+	serve func(*call) error
 }
 
-// parameter is one of the query.
-type parameter struct {
-	name, text string
-	kind       paramKind
+func at(o openapi.Operation, serve func(*call) error) operation { return operation{o, serve} }
+
+// describe is the OpenAPI document of the table.
+func (h *Handler) describe() []byte {
+	ops := make([]openapi.Operation, len(h.operations))
+	for i := range ops {
+		ops[i] = h.operations[i].Operation
+	}
+	return openapi.Document(ops, h.Version)
 }
 
-type paramKind uint8
-
-const (
-	words paramKind = iota
-	yesNo
-	count
-)
-
+// The parameters that many operations know.
 var (
-	dryRun  = parameter{"dryRun", "Answer with what would change, and change nothing.", yesNo}
-	limited = parameter{"limit", "How many items a page holds, 1 to 1000; 100 if left out.", count}
-	cursor  = parameter{"cursor", "nextCursor of the page before.", words}
-	filter  = parameter{"filter", `Conditions such as kind eq "person" and active eq "true".`, words}
-	sorted  = parameter{"sort", "A field, with - in front for descending.", words}
+	dryRun  = openapi.DryRun
+	limited = openapi.Parameter{Name: "limit", Text: "How many items a page holds, 1 to 1000; 100 if left out.", Kind: openapi.Count}
+	cursor  = openapi.Parameter{Name: "cursor", Text: "nextCursor of the page before."}
+	filter  = openapi.Parameter{Name: "filter", Text: `Conditions such as kind eq "person" and active eq "true".`}
+	sorted  = openapi.Parameter{Name: "sort", Text: "A field, with - in front for descending."}
 )
 
 // Who may read what tells of the gateway's own keys and owners, and who may ask
@@ -101,20 +88,20 @@ func (h *Handler) mount() []operation {
 
 // permit refuses a caller whose roles do not reach the operation. One without
 // any role may do nothing.
-func (op *operation) permit(roles []model.AdminRole) error {
+func permit(allowed, roles []model.AdminRole) error {
 	if len(roles) == 0 {
 		return model.NewError(model.PermissionDenied, "This administrator has no role.")
 	}
-	if op.roles == nil {
+	if allowed == nil {
 		return nil
 	}
 	for _, r := range roles {
-		if slices.Contains(op.roles, r) {
+		if slices.Contains(allowed, r) {
 			return nil
 		}
 	}
-	names := make([]string, len(op.roles))
-	for i, r := range op.roles {
+	names := make([]string, len(allowed))
+	for i, r := range allowed {
 		names[i] = string(r)
 	}
 	return model.NewError(model.PermissionDenied, "This needs one of the roles "+strings.Join(names, ", ")+".")
@@ -126,11 +113,11 @@ func (op *operation) permit(roles []model.AdminRole) error {
 func find(ops []operation, method string, segments []string) (found *operation, params map[string]string, allow []string) {
 	best, score := "", -1
 	for i := range ops {
-		if ops[i].path == best {
+		if ops[i].Path == best {
 			continue
 		}
-		if s := fit(ops[i].path, segments); s > score {
-			best, score = ops[i].path, s
+		if s := fit(ops[i].Path, segments); s > score {
+			best, score = ops[i].Path, s
 		}
 	}
 	if score < 0 {
@@ -138,14 +125,14 @@ func find(ops []operation, method string, segments []string) (found *operation, 
 	}
 	for i := range ops {
 		op := &ops[i]
-		if op.path != best {
+		if op.Path != best {
 			continue
 		}
-		allow = append(allow, op.method)
-		if op.method == http.MethodGet {
+		allow = append(allow, op.Method)
+		if op.Method == http.MethodGet {
 			allow = append(allow, http.MethodHead)
 		}
-		if op.method == method || op.method == http.MethodGet && method == http.MethodHead {
+		if op.Method == method || op.Method == http.MethodGet && method == http.MethodHead {
 			found = op
 		}
 	}

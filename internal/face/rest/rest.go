@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/face/rest/login"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/provision"
 )
@@ -17,7 +19,7 @@ import (
 // required; an endpoint whose dependency is nil answers 404.
 type Deps struct {
 	Provision provision.API
-	Passwords Passwords
+	Passwords login.Passwords
 	Explain   Explainer
 	Audit     Audit
 	// Status is the answer to GET /v2/status.
@@ -37,12 +39,6 @@ type Deps struct {
 	Now         func() time.Time
 	Log         *slog.Logger
 	Version     string // of the gateway, for the OpenAPI document
-}
-
-// Passwords checks a password against a stored hash. An empty hash costs what a
-// real one does and never matches, so that unknown names take as long as known ones.
-type Passwords interface {
-	Verify(ctx context.Context, hash, password string) (ok, upgrade bool, err error)
 }
 
 // Explainer decides a hypothetical request and changes nothing.
@@ -86,7 +82,7 @@ type AuditQuery struct {
 type Handler struct {
 	Deps
 	operations []operation
-	logins     *logins
+	logins     *login.Logins
 	document   func() []byte
 }
 
@@ -107,9 +103,10 @@ func New(d Deps) *Handler {
 	if d.Certificate == nil {
 		d.Certificate = verified
 	}
-	h := &Handler{Deps: d, logins: newLogins(d)}
+	h := &Handler{Deps: d, logins: login.New(login.Deps{Find: d.Provision.Administrator, Passwords: d.Passwords,
+		Certificate: d.Certificate, Record: d.Record, Now: d.Now, Log: d.Log})}
 	h.operations = h.mount()
-	h.document = documentOnce(h.operations, d.Version)
+	h.document = sync.OnceValue(func() []byte { return h.describe() })
 	return h
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/face/rest/openapi"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
@@ -16,24 +17,26 @@ type health struct {
 
 // seeing is the operations that only look.
 func (h *Handler) seeing() []operation {
-	follow := parameter{"follow", "Stream events as they happen, one JSON object a line.", yesNo}
+	follow := openapi.Parameter{Name: "follow", Text: "Stream events as they happen, one JSON object a line.", Kind: openapi.Flag}
 	return []operation{
-		{method: "GET", path: "/v2/auditEvents", id: "listAuditEvents", summary: "List audit events, newest first, or follow them", tag: "auditEvents",
-			query: []parameter{limited, cursor, filter, sorted, follow}, gives: page[model.Event]{}, status: 200, serve: h.listEvents},
-		{method: "GET", path: "/v2/auditEvents/{id}", id: "getAuditEvent", summary: "Read one audit event", tag: "auditEvents",
-			gives: model.Event{}, status: 200, also: []int{304}, serve: h.getEvent},
-		{method: "GET", path: "/v2/status", id: "getStatus", summary: "Read the state of the gateway and of what it depends on", tag: "status",
-			gives: map[string]any{}, status: 200, serve: h.status},
-		{method: "POST", path: "/v2/explain", id: "explain", summary: "Decide a hypothetical request, step by step", tag: "explain", roles: explorers,
-			takes: ExplainRequest{}, gives: model.Decision{}, status: 200, serve: h.explain},
-		{method: "GET", path: "/v2/openapi.json", id: "getOpenAPI", summary: "Read this document", tag: "status",
-			gives: map[string]any{}, status: 200, serve: h.openAPI},
-		{method: "GET", path: "/healthz", id: "healthz", summary: "Whether the process lives", tag: "probes", open: true,
-			gives: health{}, status: 200, serve: func(c *call) error { return c.send(http.StatusOK, health{"ok"}) }},
-		{method: "GET", path: "/readyz", id: "readyz", summary: "Whether the gateway can serve", tag: "probes", open: true,
-			gives: health{}, status: 200, serve: h.ready},
+		at(openapi.Operation{Method: "GET", Path: "/v2/auditEvents", ID: "listAuditEvents", Summary: "List audit events, newest first, or follow them", Tag: "auditEvents",
+			Query: []openapi.Parameter{limited, cursor, filter, sorted, follow}, Gives: page[model.Event]{}, Status: 200}, h.listEvents),
+		at(openapi.Operation{Method: "GET", Path: "/v2/auditEvents/{id}", ID: "getAuditEvent", Summary: "Read one audit event", Tag: "auditEvents",
+			Gives: model.Event{}, Status: 200, Also: []int{304}}, h.getEvent),
+		at(openapi.Operation{Method: "GET", Path: "/v2/status", ID: "getStatus", Summary: "Read the state of the gateway and of what it depends on", Tag: "status",
+			Gives: map[string]any{}, Status: 200}, h.status),
+		at(openapi.Operation{Method: "POST", Path: "/v2/explain", ID: "explain", Summary: "Decide a hypothetical request, step by step", Tag: "explain", Roles: explorers,
+			Takes: ExplainRequest{}, Gives: model.Decision{}, Status: 200}, h.explain),
+		at(openapi.Operation{Method: "GET", Path: "/v2/openapi.json", ID: "getOpenAPI", Summary: "Read this document", Tag: "status",
+			Gives: map[string]any{}, Status: 200}, h.openAPI),
+		at(openapi.Operation{Method: "GET", Path: "/healthz", ID: "healthz", Summary: "Whether the process lives", Tag: "probes", Open: true,
+			Gives: health{}, Status: 200}, alive),
+		at(openapi.Operation{Method: "GET", Path: "/readyz", ID: "readyz", Summary: "Whether the gateway can serve", Tag: "probes", Open: true,
+			Gives: health{}, Status: 200}, h.ready),
 	}
 }
+
+func alive(c *call) error { return c.send(http.StatusOK, health{"ok"}) }
 
 func notBuilt() error { return model.NewError(model.NotFound, "This gateway does not serve this.") }
 
@@ -85,7 +88,7 @@ func (h *Handler) follow(c *call, q AuditQuery) error {
 			case <-ctx.Done():
 				return
 			case <-t.C:
-				if !h.logins.still(ctx, c.caller, h.Now()) {
+				if !h.logins.Still(ctx, c.caller) {
 					cancel()
 				}
 			}

@@ -1,4 +1,4 @@
-package rest
+package openapi
 
 import (
 	"encoding"
@@ -148,9 +148,9 @@ func schemaName(t reflect.Type) string {
 	name, of, generic := strings.Cut(t.Name(), "[")
 	if generic {
 		of = strings.TrimSuffix(of, "]")
-		return of[strings.LastIndexByte(of, '.')+1:] + title(name)
+		return of[strings.LastIndexByte(of, '.')+1:] + capital(name)
 	}
-	return title(name)
+	return capital(name)
 }
 
 func (s *schemas) structure(t reflect.Type) object {
@@ -196,3 +196,5 @@ func defaultsOf(t reflect.Type) object {
 	}
 	return out
 }
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

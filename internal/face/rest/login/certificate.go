@@ -1,4 +1,4 @@
-package rest
+package login
 
 import (
 	"context"
@@ -13,24 +13,24 @@ import (
 
 // byCertificate maps the client's certificate to an administrator. One that is
 // nobody's counts as absent: a browser may offer it to every site.
-func (l *logins) byCertificate(c *call) (caller, error) {
-	cert := l.Certificate(c.r)
+func (l *Logins) byCertificate(a *Attempt) (Caller, error) {
+	cert := l.Certificate(a.Request)
 	if cert == nil {
-		return caller{}, errMissing
+		return Caller{}, errMissing
 	}
-	admin, cred, err := l.owner(c.r.Context(), cert)
+	admin, cred, err := l.owner(a.Request.Context(), cert)
 	switch {
 	case err != nil:
-		return caller{}, err
+		return Caller{}, err
 	case cred == nil:
-		return caller{}, errMissing
+		return Caller{}, errMissing
 	}
-	return l.admit(c, admin, cred)
+	return l.admit(a, admin, cred)
 }
 
 // owner finds whose certificate it is. One whose names lead to two
 // administrators is refused: which of them is meant cannot be told.
-func (l *logins) owner(ctx context.Context, cert *x509.Certificate) (owner *model.Administrator, found *model.Credential, err error) {
+func (l *Logins) owner(ctx context.Context, cert *x509.Certificate) (owner *model.Administrator, found *model.Credential, err error) {
 	names := certificateNames(cert)
 	for _, n := range names {
 		admin, err := l.find(ctx, n.field+":"+n.value)

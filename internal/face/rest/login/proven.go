@@ -1,4 +1,4 @@
-package rest
+package login
 
 import (
 	"crypto/hmac"

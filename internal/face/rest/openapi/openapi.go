@@ -1,4 +1,4 @@
-package rest
+package openapi
 
 import (
 	"encoding/json"
@@ -8,35 +8,75 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/sallyport/sallyport/internal/model"
 )
+
+// Operation is one method of one path.
+type Operation struct {
+	Method, Path string // {name} in the path is a parameter
+	ID, Summary  string
+	Tag          string
+	Query        []Parameter
+	Takes        any               // a value of the body's type; nil = no body
+	Gives        any               // a value of the answer's type; nil = no body
+	Status       int               // of success
+	Also         []int             // other statuses of success
+	Roles        []model.AdminRole // who may call; nil = every administrator, as far as what is written lets them
+	Large        bool              // takes very large bodies
+	Open         bool              // needs no login
+	Conditional  bool              // knows If-Match
+}
+
+// Parameter is one of the query.
+type Parameter struct {
+	Name, Text string
+	Kind       ParameterKind
+}
+
+// ParameterKind is what a parameter's value may be.
+type ParameterKind uint8
+
+// The kinds of parameter.
+const (
+	Words ParameterKind = iota
+	Flag                // true or false
+	Count               // 1 to 1000
+)
+
+// DryRun is the parameter of every write: its answer has another form.
+var DryRun = Parameter{Name: "dryRun", Text: "Answer with what would change, and change nothing.", Kind: Flag}
+
+// Lookup finds a parameter by name; nil = there is none.
+func Lookup(list []Parameter, name string) *Parameter {
+	for i := range list {
+		if list[i].Name == name {
+			return &list[i]
+		}
+	}
+	return nil
+}
 
 // object is a JSON object of the document; maps are written in the order of
 // their names, so that the same table gives the same bytes.
 type object = map[string]any
 
-// documentOnce makes the OpenAPI document when it is first asked for.
-func documentOnce(ops []operation, version string) func() []byte {
-	return sync.OnceValue(func() []byte { return openAPIDocument(ops, version) })
-}
-
-// openAPIDocument describes the mount table in OpenAPI 3.1.
-func openAPIDocument(ops []operation, version string) []byte {
+// Document describes the operations in OpenAPI 3.1. The same table gives the same
+// bytes.
+func Document(ops []Operation, version string) []byte {
 	s := &schemas{named: object{}, seen: map[reflect.Type]string{}}
 	paths := object{}
 	for i := range ops {
 		op := &ops[i]
-		at, ok := paths[op.path].(object)
+		at, ok := paths[op.Path].(object)
 		if !ok {
 			at = object{}
-			if names := parameterNames(op.path); len(names) > 0 {
+			if names := parameterNames(op.Path); len(names) > 0 {
 				at["parameters"] = pathParameters(names)
 			}
-			paths[op.path] = at
+			paths[op.Path] = at
 		}
-		at[strings.ToLower(op.method)] = s.operation(op)
+		at[strings.ToLower(op.Method)] = s.operation(op)
 	}
 	if version == "" {
 		version = "dev"
@@ -83,14 +123,14 @@ func pathParameters(names []string) []any {
 	return list
 }
 
-func (s *schemas) operation(op *operation) object {
-	o := object{"operationId": op.id, "summary": op.summary, "tags": []any{op.tag}}
-	if op.open {
+func (s *schemas) operation(op *Operation) object {
+	o := object{"operationId": op.ID, "summary": op.Summary, "tags": []any{op.Tag}}
+	if op.Open {
 		o["security"] = []any{}
 	}
-	if op.roles != nil {
-		names := make([]string, len(op.roles))
-		for i, r := range op.roles {
+	if op.Roles != nil {
+		names := make([]string, len(op.Roles))
+		for i, r := range op.Roles {
 			names[i] = string(r)
 		}
 		o["description"] = "Needs one of the roles " + strings.Join(names, ", ") + "."
@@ -98,46 +138,46 @@ func (s *schemas) operation(op *operation) object {
 	if params := op.parameters(); len(params) > 0 {
 		o["parameters"] = params
 	}
-	if op.takes != nil {
+	if op.Takes != nil {
 		media := "application/json"
-		if op.method == http.MethodPatch {
+		if op.Method == http.MethodPatch {
 			media = "application/merge-patch+json"
 		}
-		o["requestBody"] = object{"required": true, "content": object{media: object{"schema": s.of(reflect.TypeOf(op.takes))}}}
+		o["requestBody"] = object{"required": true, "content": object{media: object{"schema": s.of(reflect.TypeOf(op.Takes))}}}
 	}
 	o["responses"] = s.responses(op)
 	return o
 }
 
-func (op *operation) parameters() (list []any) {
-	for _, p := range op.query {
+func (op *Operation) parameters() (list []any) {
+	for _, p := range op.Query {
 		schema := object{"type": "string"}
-		switch p.kind {
-		case yesNo:
+		switch p.Kind {
+		case Flag:
 			schema = object{"type": "boolean", "default": false}
-		case count:
+		case Count:
 			schema = object{"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
 		}
-		list = append(list, object{"name": p.name, "in": "query", "description": p.text, "schema": schema})
+		list = append(list, object{"name": p.Name, "in": "query", "description": p.Text, "schema": schema})
 	}
 	header := func(name, text string) {
 		list = append(list, object{"name": name, "in": "header", "description": text, "schema": object{"type": "string"}})
 	}
-	if op.conditional {
+	if op.Conditional {
 		header("If-Match", "Write only if the object's ETag is this one; else 412.")
 	}
-	if slices.Contains(op.also, http.StatusNotModified) {
+	if slices.Contains(op.Also, http.StatusNotModified) {
 		header("If-None-Match", "Answer 304 if the object's ETag is this one.")
 	}
-	if op.method != http.MethodGet && op.tag != "explain" {
+	if op.Method != http.MethodGet && op.Tag != "explain" {
 		header("X-Reason", "Why, for the revision and the audit event.")
 	}
 	return list
 }
 
-func (s *schemas) responses(op *operation) object {
+func (s *schemas) responses(op *Operation) object {
 	out := object{}
-	for _, status := range append([]int{op.status}, op.also...) {
+	for _, status := range append([]int{op.Status}, op.Also...) {
 		r := object{"description": http.StatusText(status)}
 		if body := s.answer(op, status); body != nil {
 			r["content"] = object{"application/json": object{"schema": body}}
@@ -153,26 +193,26 @@ func (s *schemas) responses(op *operation) object {
 
 // answer is the schema of a success; nil = no body. Where a write has dryRun, the
 // difference is the other form of its 200.
-func (s *schemas) answer(op *operation, status int) object {
-	dry := lookup(op.query, dryRun.name) != nil && status == http.StatusOK
+func (s *schemas) answer(op *Operation, status int) object {
+	dry := Lookup(op.Query, DryRun.Name) != nil && status == http.StatusOK
 	switch {
 	case status == http.StatusNoContent || status == http.StatusNotModified:
 		return nil
-	case dry && (op.gives == nil || op.status != http.StatusOK):
+	case dry && (op.Gives == nil || op.Status != http.StatusOK):
 		return ref("Outcome")
-	case dry && reflect.TypeOf(op.gives).Name() != "Outcome":
-		return object{"anyOf": []any{s.of(reflect.TypeOf(op.gives)), ref("Outcome")}}
-	case op.gives == nil:
+	case dry && reflect.TypeOf(op.Gives).Name() != "Outcome":
+		return object{"anyOf": []any{s.of(reflect.TypeOf(op.Gives)), ref("Outcome")}}
+	case op.Gives == nil:
 		return nil
 	}
-	return s.of(reflect.TypeOf(op.gives))
+	return s.of(reflect.TypeOf(op.Gives))
 }
 
-func tagged(op *operation) bool {
-	if op.gives == nil {
+func tagged(op *Operation) bool {
+	if op.Gives == nil {
 		return false
 	}
-	return op.conditional || slices.Contains(op.also, http.StatusNotModified)
+	return op.Conditional || slices.Contains(op.Also, http.StatusNotModified)
 }
 
 func problemSchema() object {
