@@ -1,7 +1,6 @@
 package match
 
 import (
-	"strings"
 	"unsafe"
 
 	"github.com/sallyport/sallyport/internal/model"
@@ -23,6 +22,8 @@ type Path struct {
 	// dots says that a segment is "." or "..", once split at %2F and cut at ';'.
 	// Such a path is never forwarded as received.
 	dots bool
+	// parameters says that a segment has a ';'.
+	parameters bool
 }
 
 // The classes of bytes in a path that need a second look.
@@ -77,18 +78,29 @@ func ParseTarget(target string, scratch []byte) (Path, *model.Error) {
 	if e := p.inspect(); e != nil {
 		return Path{}, e
 	}
-	canonical := appendCanonical(scratch[:0], p.Raw)
-	switch form := unsafe.String(unsafe.SliceData(canonical), len(canonical)); {
-	case p.Ambiguous && form == p.Raw:
-		p.form = p.Raw
-	case p.Ambiguous:
+	if form := settle(p.Raw, scratch); p.Ambiguous {
 		p.form = form
-	case form == p.Raw:
-		p.Canonical = p.Raw
-	default:
+	} else {
 		p.Canonical = form
 	}
 	return p, nil
+}
+
+// settle gives the canonical form: raw itself, a view of scratch, or a new string.
+func settle(raw string, scratch []byte) string {
+	if cap(scratch) >= len(raw) {
+		b := appendCanonical(scratch[:0], raw)
+		if string(b) == raw {
+			return raw
+		}
+		return unsafe.String(unsafe.SliceData(b), len(b))
+	}
+	var local [512]byte
+	b := appendCanonical(local[:0], raw)
+	if string(b) == raw {
+		return raw
+	}
+	return string(b)
 }
 
 // scan finds the end of the path and says whether it is canonical as it stands.
@@ -242,17 +254,4 @@ func malformed(message string) *model.Error { return model.NewError(model.Reques
 
 func ambiguous(message string) *model.Error {
 	return model.NewError(model.PathAmbiguous, message+" Readers of this path may disagree on where it leads.")
-}
-
-// segments visits the segments between the slashes of an absolute path, until
-// visit says no.
-func segments(path string, visit func(segment string) bool) {
-	for more := true; more; {
-		var s string
-		s, path, more = strings.Cut(path[1:], "/")
-		if !visit(s) {
-			return
-		}
-		path = "/" + path
-	}
 }

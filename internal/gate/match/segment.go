@@ -33,6 +33,7 @@ func (p *Path) segment(s string) *model.Error {
 	}
 	coded := strings.IndexByte(s, '%') >= 0
 	cut := strings.IndexByte(s, ';') >= 0
+	p.parameters = p.parameters || cut
 	if !coded {
 		if cut && strings.IndexByte(s, '.') >= 0 {
 			p.Ambiguous = true
@@ -181,4 +182,17 @@ func overlong(b []byte) bool {
 		}
 	}
 	return false
+}
+
+// withoutParameters cuts each segment of a canonical path at its ';'.
+func withoutParameters(path string) string {
+	b := make([]byte, 0, len(path))
+	inside := false
+	for i := 0; i < len(path); i++ {
+		inside = path[i] == ';' || inside && path[i] != '/'
+		if !inside {
+			b = append(b, path[i])
+		}
+	}
+	return string(mergeSlashes(b))
 }

@@ -17,7 +17,7 @@ type Table struct {
 
 // site are the routes of one host pattern.
 type site struct {
-	name      string // as messages give it
+	name      string // as faults give it
 	canonical *node
 	verbatim  *node // nil = none
 }
@@ -53,6 +53,9 @@ func (t *Table) Find(host string, p *Path, method string, fields []model.Field) 
 	if e := s.verdict(); e != nil {
 		return -1, e.Allow, e
 	}
+	if p.parameters && !s.best.verbatim && t.parametersMatter(host, &s) {
+		return -1, nil, ambiguous("The path has parameters, and without them another route would serve it.")
+	}
 	return s.best.route, nil, nil
 }
 
@@ -63,6 +66,16 @@ func (t *Table) asterisk(method string) *model.Error {
 		return malformed("The target * goes with OPTIONS only.")
 	}
 	return model.NewError(model.RouteNotFound, "No route leads from the target *.")
+}
+
+// parametersMatter says whether another route would be chosen if the path had no
+// parameters. Servlet containers drop them before they look at a path, so that
+// "/admin;x=1", which is not under "/admin" by its segments, arrives there all the
+// same (CVE-2026-73553).
+func (t *Table) parametersMatter(host string, s *search) bool {
+	bare := *s
+	bare.matched, bare.found, bare.best, bare.first = withoutParameters(s.matched), false, nil, nil
+	return t.search(host, &bare) && (bare.best == nil || bare.best.route != s.best.route)
 }
 
 // search runs from the most to the least specific host and stops at the first

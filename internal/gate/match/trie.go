@@ -1,6 +1,7 @@
 package match
 
 import (
+	"slices"
 	"sort"
 	"strings"
 )
@@ -22,9 +23,9 @@ type node struct {
 	children map[string]*node
 	size     int // bytes of the path down to here, without a slash at the end
 
-	exact, exactSlash *bucket // "=/a" and "=/a/"
-	prefix, slash     *bucket // "/a" and "/a/"
-	expressions       []*bucket
+	exact, exactSlash *bucket  // "=/a" and "=/a/"
+	prefix, slash     *bucket  // "/a" and "/a/"
+	expressions       []starts // the longest first
 }
 
 func (n *node) child(segment string) *node {
@@ -72,17 +73,23 @@ func (n *node) bucket(p *pattern) *bucket {
 	return *place
 }
 
-// expression keeps the expressions of the last segment boundary of their literal
-// starts, the longest first.
+// starts are expressions by their literal start, all of one length. They are kept
+// at the last segment boundary of that start.
+type starts struct {
+	size    int
+	buckets map[string]*bucket
+}
+
 func (n *node) expression(literal string) *bucket {
-	for _, b := range n.expressions {
-		if b.literal == literal {
-			return b
-		}
+	i := sort.Search(len(n.expressions), func(i int) bool { return n.expressions[i].size <= len(literal) })
+	if i == len(n.expressions) || n.expressions[i].size != len(literal) {
+		n.expressions = slices.Insert(n.expressions, i, starts{len(literal), map[string]*bucket{}})
 	}
-	b := &bucket{degree: 2*len(literal) + 1, literal: literal}
-	n.expressions = append(n.expressions, b)
-	sort.SliceStable(n.expressions, func(i, j int) bool { return n.expressions[i].degree > n.expressions[j].degree })
+	b := n.expressions[i].buckets[literal]
+	if b == nil {
+		b = &bucket{degree: 2*len(literal) + 1, literal: literal}
+		n.expressions[i].buckets[literal] = b
+	}
 	return b
 }
 
@@ -151,9 +158,11 @@ func (c *cursor) next() *bucket {
 		case stageTie:
 			c.stage++
 			if n.parent != nil {
-				for _, b := range n.parent.expressions {
-					if len(b.literal) == n.size && strings.HasPrefix(c.path, b.literal) {
-						return b
+				for i := range n.parent.expressions {
+					if e := &n.parent.expressions[i]; e.size == n.size {
+						if b := e.buckets[c.path[:n.size]]; b != nil {
+							return b
+						}
 					}
 				}
 			}
@@ -169,12 +178,14 @@ func (c *cursor) next() *bucket {
 
 // expression gives the next whose literal fits; those as long as the child that the
 // walk came from were given there, before its prefix.
-func (c *cursor) expression(list []*bucket) *bucket {
+func (c *cursor) expression(list []starts) *bucket {
 	for c.index < len(list) {
-		b := list[c.index]
+		e := &list[c.index]
 		c.index++
-		if len(b.literal) != c.below && strings.HasPrefix(c.path, b.literal) {
-			return b
+		if e.size != c.below && e.size <= len(c.path) {
+			if b := e.buckets[c.path[:e.size]]; b != nil {
+				return b
+			}
 		}
 	}
 	return nil
