@@ -89,6 +89,22 @@ func numberField(e *model.Event, name string) (float64, bool) {
 
 const filterForm = `write field eq "value", joined by and; eq, ne, co, sw, gt, ge, lt and le compare`
 
+// ParseFilter reads a filter as Query takes it, and answers what it selects.
+func ParseFilter(s string) (func(*model.Event) bool, error) {
+	list, err := parseFilter(s)
+	if err != nil {
+		return nil, err
+	}
+	return func(e *model.Event) bool {
+		for i := range list {
+			if !list[i].meets(e) {
+				return false
+			}
+		}
+		return true
+	}, nil
+}
+
 // parseFilter reads `field op "value" and …`.
 func parseFilter(s string) ([]condition, error) {
 	var list []condition

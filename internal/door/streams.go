@@ -135,6 +135,24 @@ func (s *Streams) cut(k cutKey) int {
 	return len(end)
 }
 
+// CutUnless ends what the user has open with credentials that do not stand any
+// more, and answers how many streams that were.
+func (s *Streams) CutUnless(userID string, stands func(credentialID string) bool) int {
+	sh, n := s.shard(userID), 0
+	gone := map[string]bool{}
+	sh.mu.Lock()
+	for st := sh.open[userID]; st != nil; st = st.next {
+		if st.Credential != "" && !gone[st.Credential] && !stands(st.Credential) {
+			gone[st.Credential] = true
+		}
+	}
+	sh.mu.Unlock()
+	for c := range gone {
+		n += s.CutCredential(userID, c)
+	}
+	return n
+}
+
 // CutAll ends everything: the end of a drain.
 func (s *Streams) CutAll() int {
 	var end []func()

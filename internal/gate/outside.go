@@ -29,7 +29,7 @@ func (g *Gate) outside(ctx context.Context, ex *Exchange, p *authn.Proof, known 
 		}
 		return found.Principal, nil
 	}
-	o, err := authn.Map(provider, p)
+	o, err := ex.Plan.mappings[p.Provider].Outside(p)
 	if err != nil {
 		ex.Detail = "the provider's claims cannot be mapped: " + err.Error()
 		return nil, nil

@@ -46,6 +46,7 @@ type Plan struct {
 	headers   *identity.Headers
 	methods   []authn.Method
 	providers map[string]*model.IdentityProvider
+	mappings  map[string]*authn.Mapping
 	via, loop string
 }
 
@@ -66,6 +67,9 @@ type Route struct {
 	removes     []string      // folded names of edit.request.remove and of setFields
 }
 
+// ID names the gateway that the plan was compiled for, as Via and CDN-Loop do.
+func (p *Plan) ID() string { return p.env.ID }
+
 // OwnsHeader says whether name belongs to the identity namespace: such a field is
 // taken out of trailers too.
 func (p *Plan) OwnsHeader(name string) bool { return p.names.Owned(name) }
@@ -79,12 +83,15 @@ func Compile(set *model.Set, env Env) (*Plan, model.Faults) {
 	}
 	p := &Plan{Revision: set.Revision, Set: set, env: env,
 		enabled:   set.Settings.ReverseProxyAuthentication.Enabled,
-		providers: map[string]*model.IdentityProvider{},
-		via:       "1.1 " + env.ID, loop: env.ID}
-	for i := range set.IdentityProviders {
-		p.providers[set.IdentityProviders[i].Name] = &set.IdentityProviders[i]
-	}
+		providers: map[string]*model.IdentityProvider{}, mappings: map[string]*authn.Mapping{},
+		via: "1.1 " + env.ID, loop: env.ID}
 	var f model.Faults
+	for i := range set.IdentityProviders {
+		pr := &set.IdentityProviders[i]
+		p.providers[pr.Name] = pr
+		p.mappings[pr.Name], f = authn.CompileMapping(pr, fmt.Sprintf("identityProviders[%d]", i))
+		faults = append(faults, f...)
+	}
 	p.table, f = match.Compile(set.Routes)
 	faults = append(faults, f...)
 	p.policy, f = authz.Compile(set, pattern)

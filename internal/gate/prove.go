@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"strings"
 
 	"github.com/sallyport/sallyport/internal/directory"
 	"github.com/sallyport/sallyport/internal/gate/authn"
@@ -60,9 +61,8 @@ func (g *Gate) authenticate(ctx context.Context, ex *Exchange) error {
 		if ex.Explain {
 			ex.note(outcomeWord(r.Outcome), methodDetail(m.Name(), r))
 		}
-		if r.Outcome == authn.Bad { // mine, and wrong: it never falls through to another method
+		if r.Outcome == authn.Bad && ex.Detail == "" { // mine, and wrong: it never falls through to another method
 			ex.Detail = m.Name() + ": " + r.Detail
-			return r.Err
 		}
 	}
 	n, err := ex.Route.requirement.Evaluate(&results, ex.proofs[:])
@@ -92,7 +92,7 @@ func (g *Gate) resolve(ctx context.Context, ex *Exchange) error {
 		}
 		ex.proofs[i] = p
 	}
-	user, client, e := authn.SameUser(ex.proofs[:n])
+	user, client, e := ex.Route.requirement.SameUser(ex.proofs[:n])
 	if e != nil {
 		ex.Detail = "the credentials belong to different users"
 		return e
@@ -116,16 +116,17 @@ func (g *Gate) resolve(ctx context.Context, ex *Exchange) error {
 func (g *Gate) principal(ctx context.Context, ex *Exchange, p *authn.Proof) (*authn.Proof, error) {
 	who := p.Principal
 	if who == nil {
-		if a := memo(p); a != nil && a.Principal.Fresh() {
-			who = a.Principal
+		known := p.Resolved()
+		if known != nil && known.Principal.Fresh() {
+			p, who = known, known.Principal
 		} else {
 			var err error
-			if who, err = g.outside(ctx, ex, p, a != nil); err != nil {
+			if who, err = g.outside(ctx, ex, p, known != nil); err != nil {
 				return nil, err
 			}
-		}
-		if who != nil {
-			p = p.WithPrincipal(who)
+			if who != nil {
+				p = p.WithPrincipal(who)
+			}
 		}
 	}
 	if who == nil {
@@ -143,7 +144,7 @@ func (g *Gate) principal(ctx context.Context, ex *Exchange, p *authn.Proof) (*au
 		ex.Detail = "user " + u.Username + " has expired"
 		return nil, authn.Refusal(model.CredentialInvalid)
 	}
-	if !p.Expires.IsZero() && !ex.Time.Before(p.Expires) {
+	if p.Expired(ex.Time) {
 		ex.Detail = "the credential expired at " + p.Expires.UTC().Format("2006-01-02T15:04:05Z")
 		return nil, authn.Refusal(model.CredentialExpired)
 	}
@@ -263,7 +264,7 @@ func (g *Gate) authorise(_ context.Context, ex *Exchange) error {
 
 func (ex *Exchange) facts() *authz.Facts {
 	f := &ex.authz
-	*f = authz.Facts{Request: &ex.Request, Path: ex.MatchedPath(), ClientIP: ex.ClientIP, Host: ex.Host}
+	*f = authz.Facts{Request: &ex.Request, Path: ex.MatchedPath(), ClientIP: ex.ClientIP, Host: hostname(ex.Host)}
 	if p := ex.Proof; p != nil {
 		f.User, f.Claims = &p.Principal.User, p.Claims
 		f.Groups, f.Roles = ex.Access.Subject.Groups(), ex.Access.Subject.Roles()
@@ -274,4 +275,12 @@ func (ex *Exchange) facts() *authz.Facts {
 		f.Client = &ex.Client.Principal.User
 	}
 	return f
+}
+
+// hostname is a Host in lower case, without port and trailing dot.
+func hostname(h string) string {
+	if i := strings.LastIndexByte(h, ':'); i >= 0 && !strings.Contains(h[i:], "]") {
+		h = h[:i]
+	}
+	return strings.ToLower(strings.TrimSuffix(h, "."))
 }

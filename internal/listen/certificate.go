@@ -228,3 +228,13 @@ func (l *Listener) Facts(s *tls.ConnectionState) *model.TLSFacts {
 	f.Certificate = s.PeerCertificates[0]
 	return f
 }
+
+// VerifyClient judges a client certificate that came another way than by this
+// listener's handshake, by the same CAs and revocation lists.
+func (l *Listener) VerifyClient(leaf *x509.Certificate, between []*x509.Certificate) error {
+	m := l.live.Load()
+	if m == nil || m.clients == nil {
+		return errors.New("client certificates are not asked for here")
+	}
+	return m.clients.verify(append([]*x509.Certificate{leaf}, between...), l.opt.Now())
+}

@@ -15,9 +15,8 @@ type Log interface {
 
 // Meter counts; its labels are few and never a caller's choice.
 type Meter interface {
-	Observe(route, step, code string, gateway, target time.Duration)
+	Observe(route, service, step, code string, gateway, target time.Duration)
 	Security(kind string)
-	Reported(route, code string)
 }
 
 // Completion is what became of a request after its decision.
@@ -58,7 +57,7 @@ func (r *Recorder) Decided(ex *gate.Exchange) error {
 	}
 	if len(ex.Reported) > 0 {
 		e.Reason = "report: would refuse with " + string(ex.Reported[0].Code)
-		r.Meter.Reported(e.Route, string(ex.Reported[0].Code))
+		r.Meter.Security("report_would_refuse")
 	}
 	if ex.Dropped != "" {
 		e.Reason = strings.TrimSpace(e.Reason + " unknown here and dropped: " + ex.Dropped)
@@ -111,9 +110,9 @@ func fill(e *model.Event, ex *gate.Exchange) {
 // has gone out; a log that fails here refuses the next decision.
 func (r *Recorder) Completed(ex *gate.Exchange, c Completion) {
 	e := &ex.Event
-	route := ""
+	route, service := "", ""
 	if ex.Route != nil {
-		route = ex.Route.Model.Name
+		route, service = ex.Route.Model.Name, ex.Route.Service.Name
 	}
 	step, code := ex.Step, ex.Code()
 	if ex.Err == nil {
@@ -135,5 +134,5 @@ func (r *Recorder) Completed(ex *gate.Exchange, c Completion) {
 		e.Revision = ex.Plan.Revision
 	}
 	_ = r.Log.Append(e) // its failure is the log's state, which the next Decided meets
-	r.Meter.Observe(route, string(step), string(code), c.Duration-c.Target, c.Target)
+	r.Meter.Observe(route, service, string(step), string(code), c.Duration-c.Target, c.Target)
 }

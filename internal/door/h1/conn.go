@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -30,6 +31,7 @@ type conn struct {
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
 	idle   atomic.Bool // waiting for a request: a drain may end it
+	wmu    sync.Mutex  // an interim answer may come from another goroutine
 	client guard       // deadline of the client's side
 	target guard       // deadline of the target's side
 
@@ -43,9 +45,9 @@ type conn struct {
 
 	// of the answer under way
 	status  int
-	sent    int64 // body bytes
-	started bool  // the answer's head is out
-	broken  bool  // the connection cannot be kept
+	sent    int64       // body bytes
+	started atomic.Bool // the answer's head is out
+	broken  bool        // the connection cannot be kept
 	wait    time.Duration
 }
 
@@ -145,7 +147,8 @@ func (c *conn) acquire() {
 	}
 	ex.Fields = append(ex.Fields[:0], r.Fields...)
 	ex.Peer, ex.Port, ex.Time = c.peer, c.port, c.began
-	c.status, c.sent, c.started, c.broken, c.wait = 0, 0, false, false, 0
+	c.status, c.sent, c.broken, c.wait = 0, 0, false, 0
+	c.started.Store(false)
 }
 
 // exchange decides one request and answers it; false = the connection ends.
@@ -196,6 +199,8 @@ func (c *conn) complete(failed *model.Error, detail string) {
 
 // write sends b to the client, within the idle limit.
 func (c *conn) write(b []byte) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
 	c.client.set(c.nc, time.Now().Add(c.s.cfg.IdleTimeout))
 	_, err := c.nc.Write(b)
 	c.client.clear()
@@ -222,7 +227,7 @@ func (c *conn) endIfIdle() {
 // linger closes so that the client can read the last answer: what it still sends
 // is read for a moment, for a reset would destroy the answer on its way.
 func (c *conn) linger() {
-	if !c.started {
+	if !c.started.Load() {
 		return
 	}
 	cw, ok := c.nc.(interface{ CloseWrite() error })
@@ -243,7 +248,7 @@ func (c *conn) linger() {
 // whole one.
 func (c *conn) reset() {
 	c.broken = true
-	c.started = false // nothing to linger for
+	c.started.Store(false) // nothing to linger for
 	if t, ok := c.nc.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	} else if t, ok := c.nc.(*tls.Conn); ok {

@@ -14,12 +14,12 @@ import (
 
 // refuse writes the gateway's own answer to a refusal.
 func (c *conn) refuse(e *model.Error) {
-	if c.started { // too late for an answer: cut, so that nobody takes it for whole
+	if c.started.Load() { // too late for an answer: cut, so that nobody takes it for whole
 		c.reset()
 		return
 	}
 	ex := c.ex
-	a := problem.Render(e, problem.Facts{RequestID: ex.ID, AcceptHTML: problem.WantsHTML(ex.Method, ex.Fields),
+	a := problem.Render(e, problem.Facts{RequestID: ex.ID, HTML: problem.WantsHTML(ex.Method, ex.Fields), GRPC: problem.IsGRPC(ex.Fields),
 		Head: ex.Method == "HEAD", Challenges: c.s.deps.Gate.Challenges(ex)})
 	if e.Code.Status() == 400 && e.Code != model.PathAmbiguous || e.Code == model.HeadersTooLarge || e.Code == model.URITooLong {
 		c.req.Close = true // after bytes that nobody understood, nothing is sure
@@ -94,7 +94,7 @@ func (c *conn) connection() {
 }
 
 func (c *conn) flush() error {
-	c.started = true
+	c.started.Store(true)
 	return c.write(c.out)
 }
 

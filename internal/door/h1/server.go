@@ -121,6 +121,25 @@ func (s *Server) watch() {
 	}
 }
 
+// lull is how long a drain waits before it ends idle connections: their clients
+// may have a request on its way.
+const lull = time.Second
+
+// Drain makes every further answer the last of its connection, and ends the idle
+// connections after a lull.
+func (s *Server) Drain() {
+	if s.draining.Swap(true) {
+		return
+	}
+	time.AfterFunc(lull, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for c := range s.conns {
+			c.endIfIdle()
+		}
+	})
+}
+
 // Shutdown stops taking requests: idle connections end at once, the others when
 // their exchange is done. When ctx ends first, what is left is cut.
 func (s *Server) Shutdown(ctx context.Context) error {

@@ -96,16 +96,6 @@ func compileCEL(env *cel.Env, expression string) (cel.Program, error) {
 	return env.Program(ast, cel.CostLimit(maxCELCost))
 }
 
-// Map compiles the provider's mapping and applies it to a proof: for callers that
-// do so rarely. A provider's mapping is better compiled once.
-func Map(provider *model.IdentityProvider, p *Proof) (directory.Outside, error) {
-	m, f := CompileMapping(provider, "identityProviders")
-	if len(f) > 0 {
-		return directory.Outside{}, f.Err()
-	}
-	return m.Outside(p)
-}
-
 // Outside says who the proof's identity is in our fields. A field that the mapping
 // names and the claims lack is asserted as empty, so that what a provider no longer
 // says is taken away. Roles are the mapped ones alone, without the provider's own.

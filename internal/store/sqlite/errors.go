@@ -12,6 +12,10 @@ import (
 )
 
 // errClosed is what a closed store answers.
+// ErrNewer says that a newer sallyport wrote the database: nothing that waits or
+// falls back can mend that.
+var ErrNewer = errors.New("a newer version is needed")
+
 var errClosed = errors.New("the store is closed")
 
 // errEnded is what a Reader or Writer answers once its View or Update is over.

@@ -91,9 +91,9 @@ func (s *Store) steps(ctx context.Context, l *link, known []migration) error {
 	for _, a := range applied {
 		if a.number > len(known) {
 			last, newest := known[len(known)-1], applied[len(applied)-1]
-			return fmt.Errorf("the database %s has schema version %d (%s), and this sallyport knows versions up to %d (%s): "+
+			return fmt.Errorf("%w: the database %s has schema version %d (%s), and this sallyport knows versions up to %d (%s): "+
 				"a newer sallyport wrote it; run that one or a later one, or restore a backup made before the upgrade",
-				s.path, newest.number, newest.name, last.number, last.name)
+				ErrNewer, s.path, newest.number, newest.name, last.number, last.name)
 		}
 		if k := known[a.number-1]; k.checksum != a.checksum {
 			return fmt.Errorf("the database %s was made by another edition of migration %s (checksum %.12s, here %.12s): "+

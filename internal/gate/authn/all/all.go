@@ -33,7 +33,8 @@ type Deps struct {
 	Now     func() time.Time // nil = time.Now
 }
 
-// New is the table for a configuration, and what is wrong with its providers.
+// New is the table for a configuration, and what is wrong between its providers.
+// Their mappings are the plan's to compile.
 func New(d Deps) ([]authn.Method, model.Faults) {
 	if d.Now == nil {
 		d.Now = time.Now
@@ -44,7 +45,7 @@ func New(d Deps) ([]authn.Method, model.Faults) {
 		bearer.New(d.Providers, d.Keys, d.Cache, d.Now),
 		&apikey.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now},
 		&basic.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Hasher: d.Hasher, Upgrade: d.Upgrade},
-	}, check(d.Providers)
+	}, bearer.Overlap(d.Providers)
 }
 
 // CheckFiles reads the key files that the providers name: for whoever is about to
@@ -66,13 +67,4 @@ func senders(d Deps) (list []*authn.Sender) {
 		}
 	}
 	return list
-}
-
-func check(list []model.IdentityProvider) model.Faults {
-	f := bearer.Overlap(list)
-	for i := range list {
-		_, more := authn.CompileMapping(&list[i], fmt.Sprintf("identityProviders[%d]", i))
-		f = append(f, more...)
-	}
-	return f
 }

@@ -1,0 +1,137 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/gate"
+	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/provision"
+	"github.com/sallyport/sallyport/internal/snapshot"
+	"github.com/sallyport/sallyport/internal/store"
+	"github.com/sallyport/sallyport/internal/store/sqlite"
+)
+
+// begin opens the store and brings its configuration in force, or the last good
+// one where the store cannot be had.
+func (g *Gateway) begin(ctx context.Context) error {
+	s, err := sqlite.Open(ctx, g.cfg.StorePath)
+	if err != nil {
+		if errors.Is(err, sqlite.ErrNewer) {
+			return err
+		}
+		return g.beginFromLastGood(err)
+	}
+	g.store.set(s)
+	return g.beginFromStore(ctx)
+}
+
+// beginFromStore makes the first administrator where there is none, compiles what
+// is stored, and applies the boot file's resources.
+func (g *Gateway) beginFromStore(ctx context.Context) error {
+	if err := g.firstAdministrator(ctx); err != nil {
+		return err
+	}
+	set, err := g.provision.CurrentSet(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the stored configuration: %w", err)
+	}
+	plan, faults := gate.Compile(set, g.plans.env)
+	if len(faults) > 0 {
+		// It held together when it was stored, so the boot file has changed around it.
+		return fmt.Errorf("the stored configuration does not hold together with this boot file: %w", faults.Err())
+	}
+	g.plans.publish(plan)
+	g.late.seen(time.Now())
+	return g.applyResources(ctx)
+}
+
+// beginFromLastGood serves what was served last, within maxStale.
+func (g *Gateway) beginFromLastGood(cause error) error {
+	saved, err := snapshot.LoadAll(g.plans.file)
+	if err != nil {
+		return fmt.Errorf("the store cannot be opened: %w (and there is nothing to start from without it: %v)", cause, err)
+	}
+	stale := g.cfg.MaxStale.D()
+	if age := time.Since(saved.Time); stale > 0 && age > stale {
+		return fmt.Errorf("the store cannot be opened: %w (and the last-good snapshot is %s old, more than maxStale %s)", cause, age.Round(time.Second), stale)
+	}
+	plan, faults := gate.Compile(saved.Set, g.plans.env)
+	if len(faults) > 0 {
+		return fmt.Errorf("the store cannot be opened: %w (and the last-good snapshot does not hold together with this boot file: %v)", cause, faults)
+	}
+	g.directory.Prime(saved.Users)
+	g.plans.publish(plan)
+	g.late.seen(saved.Time)
+	g.log.Error("the store cannot be opened; serving the last good configuration until it is back",
+		"cause", cause, "saved", saved.Time, "revision", saved.Set.Revision, "users", len(saved.Users))
+	return nil
+}
+
+// firstAdministrator makes "admin" in a store that has no administrators.
+func (g *Gateway) firstAdministrator(ctx context.Context) error {
+	any := false
+	if err := g.store.View(ctx, func(r store.Reader) error {
+		list, err := r.ListObjects(ctx, store.KindAdministrators)
+		any = len(list) > 0
+		return err
+	}); err != nil {
+		return fmt.Errorf("reading the administrators: %w", err)
+	}
+	if any {
+		return nil
+	}
+	password, told := os.Getenv("SALLYPORT_ADMIN_PASSWORD"), true
+	if password == "" {
+		password, told = rand.Text(), false
+	}
+	a := &model.Administrator{Name: "admin", Roles: []model.AdminRole{model.AdminAll}, Active: true,
+		Credentials: []model.Credential{{Type: model.Password, Password: password}}}
+	if _, err := g.provision.Put(ctx, boot, store.KindAdministrators, "admin", a, provision.Condition{IfNoneMatch: true}); err != nil {
+		return fmt.Errorf("making the first administrator: %w", err)
+	}
+	if !told {
+		g.opt.Tell("The administrator admin was made with the password %s: it is shown this once.", password)
+	}
+	return nil
+}
+
+// boot is who acts when the gateway starts.
+var boot = provision.Actor{Name: "boot", Roles: []model.AdminRole{model.AdminAll}}
+
+// applyResources applies the boot file's declarative files that changed since they
+// were applied last.
+func (g *Gateway) applyResources(ctx context.Context) error {
+	for _, name := range g.cfg.Resources {
+		path := g.cfg.Resolve(name)
+		doc, faults := config.LoadResources(path)
+		if len(faults) > 0 {
+			return fmt.Errorf("resources: %w", faults)
+		}
+		b, err := json.Marshal(doc)
+		if err != nil {
+			return fmt.Errorf("resources: %w", err)
+		}
+		sum := sha256.Sum256(b)
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return err
+		}
+		actor := boot
+		actor.Reason = "resources: " + name
+		if _, err := g.provision.Apply(ctx, actor, doc, provision.ApplyOptions{Owner: "file:" + abs,
+			RuntimeWins: true, Digest: hex.EncodeToString(sum[:])}); err != nil {
+			return fmt.Errorf("applying %s: %w", name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync"
+
+	"github.com/sallyport/sallyport/internal/door/upstream"
+	"github.com/sallyport/sallyport/internal/gate"
+	"github.com/sallyport/sallyport/internal/gate/authn"
+	"github.com/sallyport/sallyport/internal/gate/authn/all"
+	"github.com/sallyport/sallyport/internal/gate/authn/keys"
+	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/provision"
+	"github.com/sallyport/sallyport/internal/snapshot"
+)
+
+// recentUsers is how many users the last-good snapshot remembers.
+const recentUsers = 10_000
+
+// plans compiles sets and puts plans in force.
+type plans struct {
+	env    gate.Env
+	gate   *gate.Gate
+	auth   all.Deps
+	keys   *keys.Registry
+	pools  *upstream.Pools
+	holder snapshot.Holder[gate.Plan]
+	file   string // the last-good snapshot
+	log    *slog.Logger
+	recent func(n int) []model.User
+
+	saving sync.Mutex
+	save   chan *model.Set
+}
+
+func (p *plans) methods(set *model.Set) ([]authn.Method, model.Faults) {
+	d := p.auth
+	d.Providers = set.IdentityProviders
+	return all.New(d)
+}
+
+// compile is what provision calls for each change: everything that can be wrong
+// with a set is found here, policy tests included, before anything is stored.
+func (p *plans) compile(set *model.Set, users provision.UserLookup) (func(), model.Faults) {
+	plan, faults := gate.Compile(set, p.env)
+	for i := range set.Services {
+		faults = append(faults, upstream.Check(&set.Services[i], "services["+strconv.Itoa(i)+"]")...)
+	}
+	faults = append(faults, all.CheckFiles(p.keys, set.IdentityProviders)...)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	if faults = p.gate.CheckExpectations(context.Background(), plan, users); len(faults) > 0 {
+		return nil, faults
+	}
+	return func() { p.publish(plan) }, nil
+}
+
+// publish puts a plan in force: from here on every request is decided under it.
+func (p *plans) publish(plan *gate.Plan) {
+	p.pools.Update(plan.Set.Services)
+	p.keys.Retain(plan.Set.IdentityProviders)
+	p.holder.Publish(plan)
+	select { // only the newest set is worth saving
+	case <-p.save:
+	default:
+	}
+	select {
+	case p.save <- plan.Set:
+	default:
+	}
+}
+
+// keepLastGood saves each published set, so that the gateway can start without
+// its store.
+func (p *plans) keepLastGood(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case set := <-p.save:
+			p.saving.Lock()
+			if err := snapshot.Save(p.file, set, p.recent(recentUsers)...); err != nil {
+				p.log.Error("the last-good snapshot cannot be saved; a start without the store would use an older one", "file", p.file, "cause", err)
+			}
+			p.saving.Unlock()
+		}
+	}
+}

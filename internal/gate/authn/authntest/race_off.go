@@ -1,0 +1,5 @@
+//go:build !race
+
+package authntest
+
+const raceEnabled = false

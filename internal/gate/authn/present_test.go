@@ -1,0 +1,97 @@
+package authn
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/sallyport/sallyport/internal/model"
+)
+
+func fields(list ...string) *model.Request {
+	r := &model.Request{}
+	for i := 0; i+1 < len(list); i += 2 {
+		r.Fields = append(r.Fields, model.Field{Name: list[i], Value: list[i+1]})
+	}
+	return r
+}
+
+func TestCredentialsOfASchemeAreFound(t *testing.T) {
+	const a = "Authorization"
+	for _, tc := range []struct {
+		name   string
+		fields []string
+		value  string
+		found  Presence
+	}{
+		{"none", nil, "", Absent},
+		{"one", []string{a, "Bearer abc"}, "abc", Present},
+		{"scheme and name in another case", []string{"AUTHORIZATION", "bEaReR abc"}, "abc", Present},
+		{"several spaces", []string{a, "Bearer   abc "}, "abc", Present},
+		{"another scheme", []string{a, "Basic abc"}, "", Absent},
+		{"a scheme that begins alike", []string{a, "Bearer2 abc"}, "", Absent},
+		{"each scheme has its own", []string{a, "Basic xyz", a, "Bearer abc"}, "abc", Present},
+		{"the same twice", []string{a, "Bearer abc", a, "bearer abc"}, "abc", Present},
+		{"two that differ", []string{a, "Bearer abc", a, "Bearer abd"}, "", Differing},
+		{"two that differ in case", []string{a, "Bearer abc", a, "Bearer ABC"}, "", Differing},
+		{"nothing behind the scheme", []string{a, "Bearer"}, "", Malformed},
+		{"a list", []string{a, "Bearer abc, Bearer def"}, "", Malformed},
+		{"a list with another scheme behind", []string{a, "Bearer abc, Basic def"}, "", Malformed},
+		{"a comma right behind the scheme", []string{a, "Bearer,Basic def"}, "", Malformed},
+		{"parameters instead of a token", []string{a, `Bearer token="abc"`}, "", Malformed},
+		{"padding in front", []string{a, "Bearer =abc"}, "", Malformed},
+		{"padding alone", []string{a, "Bearer =="}, "", Malformed},
+		{"two words", []string{a, "Bearer abc def"}, "", Malformed},
+		{"a control character", []string{a, "Bearer abc\x00"}, "", Malformed},
+		{"bytes beyond ASCII", []string{a, "Bearer \xc3\xa9"}, "", Malformed},
+		{"a good and a malformed one", []string{a, "Bearer abc", a, "Bearer a b"}, "", Malformed},
+		{"an alias of the name", []string{"Authorization_", "Bearer abc", "X-Authorization", "Bearer abc"}, "", Absent},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			value, found := Authorization(fields(tc.fields...), "Bearer")
+			if value != tc.value || found != tc.found {
+				t.Errorf("got %q, %d", value, found)
+			}
+			if (PresenceDetail(found) != "") != (found == Differing || found == Malformed) {
+				t.Error("the detail does not fit")
+			}
+		})
+	}
+}
+
+func TestHeadersAreFoundByTheirExactName(t *testing.T) {
+	r := fields("X-SSO-User", "alice", "x-sso-user", "alice", "X_SSO_User", "mallory")
+	if v, found := Header(r, "X-Sso-User"); v != "alice" || found != Present {
+		t.Errorf("got %q, %d", v, found)
+	}
+	if _, found := Header(fields("X-SSO-User", "alice", "X-SSO-User", "bob"), "X-SSO-User"); found != Differing {
+		t.Errorf("two that differ: %d", found)
+	}
+	if _, found := Header(fields("X-SSO-User2", "alice"), "X-SSO-User"); found != Absent {
+		t.Errorf("a longer name: %d", found)
+	}
+}
+
+// FuzzAuthorization compares the reader with a regular expression of RFC 9110, 11.
+func FuzzAuthorization(f *testing.F) {
+	for _, s := range []string{"Basic YTpi", "basic  YTpi=", "Basic a, b", "Basic", "Bearer x", "Basic\tx", " Basic x"} {
+		f.Add(s)
+	}
+	form := regexp.MustCompile(`^[ \t]*(?i:Basic)[ \t]+([A-Za-z0-9._~+/-]+=*)[ \t]*\z`)
+	mine := regexp.MustCompile(`^[ \t]*(?i:Basic)([ \t,]|\z)`)
+	f.Fuzz(func(t *testing.T, s string) {
+		value, found := Authorization(fields("Authorization", s), "Basic")
+		m := form.FindStringSubmatch(s)
+		switch {
+		case m != nil && (found != Present || value != m[1]):
+			t.Fatalf("%q: %q %d", s, value, found)
+		case m == nil && mine.MatchString(s) && found != Malformed:
+			t.Fatalf("%q is not malformed: %d", s, found)
+		case m == nil && !mine.MatchString(s) && found != Absent:
+			t.Fatalf("%q is not absent: %d", s, found)
+		}
+		if strings.ContainsAny(value, " ,\t") {
+			t.Fatalf("%q", value)
+		}
+	})
+}
