@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ func run(args []string) error {
 	ca := f.String("ca", "", "PEM `file` of the CA that signed the gateway's certificate")
 	policy := f.String("policy", "", "policy `file`; without it every verified caller may do everything")
 	tokens := f.String("tokens", "", "also believe forwarded JWTs: `ISSUER,AUDIENCE,JWKS-URL`")
+	sidecar := f.Bool("sidecar", false, "answer nginx's auth_request about other requests, instead of serving an API")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -57,7 +59,11 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	s := &http.Server{Addr: *listen, Handler: v.Middleware(http.HandlerFunc(answer)), ReadHeaderTimeout: 10 * time.Second}
+	h := v.Middleware(http.HandlerFunc(answer))
+	if *sidecar {
+		h = judge(v)
+	}
+	s := &http.Server{Addr: *listen, Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	slog.Info("serving", "address", *listen, "issuer", *issuer, "audience", *audience)
 	return s.ListenAndServe()
 }
@@ -70,6 +76,32 @@ func answer(w http.ResponseWriter, r *http.Request) {
 		"method": r.Method, "path": r.URL.Path,
 		"caller": id.Name, "id": id.Subject, "client": id.Client, "groups": id.Groups, "roles": id.Roles,
 		"authenticatedBy": id.Methods, "vouchedForBy": id.Issuer, "until": id.Expires,
+	})
+}
+
+// judge answers nginx's auth_request: 204 and the caller's name, or a refusal of
+// the request that X-Original-Method and X-Original-URI describe. nginx knows no
+// refusals but 401 and 403, so an ambiguous path becomes 403. It believes these
+// two headers: let nobody but nginx reach it.
+func judge(v *verify.Verifier) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		about := r.Clone(r.Context())
+		target, err := url.ParseRequestURI(r.Header.Get("X-Original-URI"))
+		if about.Method = r.Header.Get("X-Original-Method"); about.Method == "" || err != nil {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		about.URL = target
+		id, err := v.Verify(about)
+		if refusal := (*verify.Error)(nil); errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest {
+			refusal.Status = http.StatusForbidden
+		}
+		if err != nil {
+			verify.WriteError(w, err)
+			return
+		}
+		w.Header().Set("X-Verified-User", url.PathEscape(id.Name))
+		w.WriteHeader(http.StatusNoContent)
 	})
 }
 

@@ -2,11 +2,18 @@ package main
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/sallyport/sallyport/verify"
 )
 
@@ -32,6 +39,51 @@ func TestTheAnswerSaysWhoCalled(t *testing.T) {
 	answer(w, r)
 	if !strings.Contains(w.Body.String(), `"caller":"alice"`) {
 		t.Error(w.Body)
+	}
+}
+
+func TestTheSidecarJudgesTheRequestItIsAskedAbout(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", "k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	token, err := jwt.Signed(signer).Claims(map[string]any{"iss": "https://gw", "aud": "orders", "sub": "u", "preferred_username": "client1",
+		"iat": at.Unix(), "exp": at.Add(time.Minute).Unix()}).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := verify.New(verify.Config{Issuer: "https://gw", Audience: "orders", Keys: map[string]crypto.PublicKey{"k": key.Public()}, PolicyFile: "policy.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, token, method, target string
+		want                        int
+	}{
+		{"allowed", token, "PUT", "/orders/7?x=1", 204},
+		{"refused by the policy", token, "DELETE", "/orders/7", 403},
+		{"an ambiguous path", token, "GET", "/orders/../x", 403},
+		{"no proof", "", "GET", "/orders", 401},
+		{"nothing asked", token, "", "", 403},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/", nil)
+			if c.token != "" {
+				r.Header.Set(verify.DefaultHeader, c.token)
+			}
+			r.Header.Set("X-Original-Method", c.method)
+			r.Header.Set("X-Original-URI", c.target)
+			w := httptest.NewRecorder()
+			judge(v).ServeHTTP(w, r)
+			if w.Code != c.want || (w.Header().Get("X-Verified-User") == "client1") != (c.want == 204) {
+				t.Error(w.Code, w.Header())
+			}
+		})
 	}
 }
 
