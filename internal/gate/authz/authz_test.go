@@ -121,6 +121,7 @@ func TestPermit(t *testing.T) {
 		// hoop PR #128: any group whose name contained "admin" was an administrator.
 		{"a group whose name contains admin means nothing", &model.User{Groups: []string{"non-admin-readers", "admin", "administrators"}}, 0, "GET", orders, "", "", "the user has no role"},
 		{"names are not folded", &model.User{Groups: []string{"Staff", "ADMINS"}, Roles: []string{"Root"}}, 0, "GET", orders, "", "", "the user has no role"},
+		// oauth2-proxy GHSA-652x-m2gr-hppm: an empty entry in a list matched everybody.
 		{"an empty name is no role", &model.User{Groups: []string{""}, Roles: []string{"", "*"}}, 0, "GET", orders, "", "", "the user has no role"},
 		{"access authenticated asks for no role", &model.User{Username: "eve"}, 3, "PUT", "/me", "", "access: authenticated", ""},
 		{"nobody is refused where access is authenticated", nil, 3, "GET", "/me", "", "", "nobody is acting"},

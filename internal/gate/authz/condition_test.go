@@ -237,3 +237,21 @@ func TestOnlyConditionsThatCanBeCostlyAreCounted(t *testing.T) {
 		}
 	}
 }
+
+// Envoy GHSA-9g5w-hqr3-w2ph: a header that is not UTF-8 broke the authorisation
+// and let the request through. Here a rule reads it as it is, or refuses.
+func TestAHeaderThatIsNotUTF8OpensNothing(t *testing.T) {
+	set := shop()
+	set.Routes[0].Rules = []model.Rule{{Name: "no-bad", Deny: "request.headers['x-tag'].contains('bad')"}}
+	set.Routes[1].Rules = []model.Rule{{Name: "known", Require: "request.headers['x-tag'].matches('^[a-z]+$')"}}
+	p := compile(t, set)
+	for _, value := range []string{"\xffbad", "bad\xc3\x28", "\x80\x81bad\xfe"} {
+		f := fullFacts()
+		f.Request.Fields = []model.Field{{Name: "X-Tag", Value: value}}
+		for route := range 2 {
+			if _, err, _ := p.Rules(route, f); err == nil {
+				t.Errorf("%q passes route %d", value, route)
+			}
+		}
+	}
+}
