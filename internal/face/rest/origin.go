@@ -30,7 +30,7 @@ func sameOrigin(r *http.Request) error {
 		return refused
 	}
 	u, err := url.Parse(origins[0])
-	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+	if err != nil || u.Host == "" || !strings.EqualFold(origins[0], u.Scheme+"://"+u.Host) {
 		return refused // "null" among others
 	}
 	scheme := "http"
