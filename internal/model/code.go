@@ -2,7 +2,6 @@ package model
 
 import (
 	"errors"
-	"net/http"
 	"strconv"
 )
 
@@ -58,7 +57,7 @@ const (
 )
 
 var statuses = map[Code]int{
-	Allowed:          http.StatusOK,
+	Allowed:          200,
 	RequestMalformed: 400, PathAmbiguous: 400,
 	CredentialMissing: 401, CredentialInvalid: 401, CredentialExpired: 401,
 	PermissionDenied: 403, CSRFFailed: 403, OriginRefused: 403, AddressRefused: 403,
@@ -75,7 +74,7 @@ func (c Code) Status() int {
 	if s, ok := statuses[c]; ok {
 		return s
 	}
-	return http.StatusInternalServerError
+	return 500
 }
 
 // Valid says whether c is one of the closed set.

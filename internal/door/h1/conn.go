@@ -35,13 +35,15 @@ type conn struct {
 	client guard       // deadline of the client's side
 	target guard       // deadline of the target's side
 
-	in     input
-	req    wire.Request
-	body   body
-	out    []byte
-	ex     *gate.Exchange
-	stream door.Stream
-	began  time.Time
+	in   input
+	req  wire.Request
+	body body
+	out  []byte
+
+	resFields []model.Field
+	ex        *gate.Exchange
+	stream    door.Stream
+	began     time.Time
 
 	// of the answer under way
 	status  int
@@ -215,6 +217,7 @@ func (c *conn) write(b []byte) error {
 func (c *conn) abort() {
 	c.cancel()
 	_ = c.nc.SetDeadline(past)
+	c.target.fire()
 }
 
 // endIfIdle ends a connection that waits for a request.

@@ -16,6 +16,7 @@ import (
 
 // Ways are the ways out to the services.
 type Ways interface {
+	Direct(ctx context.Context, s *model.Service, key string) (upstream.Direct, bool)
 	Forward(ctx context.Context, s *model.Service, r *upstream.Request) (*upstream.Response, error)
 }
 
@@ -45,6 +46,9 @@ func (c *conn) forward() (failed *model.Error, detail string) {
 		}
 		c.s.deps.Streams.Add(&c.stream)
 		defer c.s.deps.Streams.Remove(&c.stream)
+	}
+	if failed, detail, done := c.direct(); done {
+		return failed, detail
 	}
 	return c.general()
 }

@@ -46,12 +46,14 @@ func (c *conn) answerPreflight() {
 }
 
 // head begins an answer.
-func (c *conn) head(status int) {
+func (c *conn) head(status int) { c.statusLine(status, http.StatusText(status)) }
+
+func (c *conn) statusLine(status int, reason string) {
 	c.status = status
 	c.out = append(c.out[:0], "HTTP/1.1 "...)
 	c.out = strconv.AppendInt(c.out, int64(status), 10)
 	c.out = append(c.out, ' ')
-	c.out = append(c.out, http.StatusText(status)...)
+	c.out = append(c.out, reason...)
 	c.out = append(c.out, "\r\n"...)
 }
 

@@ -192,7 +192,21 @@ func (g *guard) set(nc net.Conn, at time.Time) {
 	g.mu.Lock()
 	g.nc, g.fired = nc, false
 	g.mu.Unlock()
+	if at.IsZero() {
+		g.deadline.Store(0)
+		return
+	}
 	g.deadline.Store(at.UnixNano())
+}
+
+// fire ends what the guarded side waits for, now.
+func (g *guard) fire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.nc != nil {
+		g.fired = true
+		_ = g.nc.SetDeadline(past)
+	}
 }
 
 // clear disarms the guard and tells whether it has fired.

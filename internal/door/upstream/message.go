@@ -12,6 +12,7 @@ import (
 // Request is what is sent to a service. Fields that are not Dropped, then Add, are
 // sent as they are, but for framing (Host, Content-Length, Transfer-Encoding,
 // Connection, TE, Trailer, Upgrade, Expect), which is written anew for this hop.
+// Its strings may be views into a buffer of the door's: nothing keeps them.
 type Request struct {
 	Method  string
 	Target  string // path and query, byte for byte

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/door/upstream/lane"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
@@ -39,6 +40,7 @@ type transport struct {
 	h1       *http.Transport
 	dial     func(ctx context.Context) (net.Conn, error)
 	tls      *tls.Config
+	lane     *lane.Lane // plain HTTP/1.1 connections that a door speaks over itself; nil = none
 }
 
 // newTransport connects to addr alone; base gives the scheme, the name in TLS and
@@ -47,6 +49,9 @@ func newTransport(base *url.URL, addr netip.AddrPort, s *model.Service, trust *t
 	d := &net.Dialer{Timeout: s.Timeouts.Connect.D(), KeepAlive: keepAlive}
 	t := &transport{base: url.URL{Scheme: base.Scheme, Host: base.Host}, protocol: s.Protocol, tls: trust}
 	t.dial = func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr.String()) }
+	if base.Scheme == "http" && s.Protocol != model.HTTP2 {
+		t.lane = lane.New(t.dial, 1024, idle)
+	}
 	var p http.Protocols
 	switch {
 	case s.Protocol == model.HTTP2:
@@ -94,7 +99,12 @@ func trust(s *model.Service) (*tls.Config, error) {
 	return c, nil
 }
 
-func (t *transport) close() { t.h1.CloseIdleConnections() }
+func (t *transport) close() {
+	t.h1.CloseIdleConnections()
+	if t.lane != nil {
+		t.lane.Close()
+	}
+}
 
 func (t *transport) connect(ctx context.Context) error {
 	c, err := t.dial(ctx)
@@ -151,6 +161,9 @@ func checkHead(res *http.Response) error {
 	if res.StatusCode < 101 || res.StatusCode > 999 || res.StatusCode > 101 && res.StatusCode < 200 {
 		return fmt.Errorf("status %d is no final answer", res.StatusCode)
 	}
+	if res.ProtoMajor != 1 && res.ProtoMajor != 2 {
+		return fmt.Errorf("%s is no version of HTTP that was asked for", res.Proto)
+	}
 	for name, values := range res.Header {
 		if !model.ValidToken(name) {
 			return errors.New("a field name of the answer is no token")
@@ -164,19 +177,29 @@ func checkHead(res *http.Response) error {
 	return nil
 }
 
-// request writes r anew for this hop.
+// request writes r anew for this hop. Its strings may be views into a buffer that
+// is used again, and the library keeps them for longer than the request, in the
+// header tables of HTTP/2 above all: everything is copied.
 func (t *transport) request(r *Request, body *attempt) (*http.Request, error) {
 	u := &url.URL{Scheme: t.base.Scheme, Host: t.base.Host}
-	if err := setTarget(u, r.Target); err != nil {
+	if err := setTarget(u, strings.Clone(r.Target)); err != nil {
 		return nil, err
 	}
-	req := &http.Request{Method: r.Method, URL: u, Host: r.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	req := &http.Request{Method: strings.Clone(r.Method), URL: u, Host: strings.Clone(r.Host), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: make(http.Header, len(r.Fields)+len(r.Add)+4)}
 	for _, list := range [2][]model.Field{r.Fields, r.Add} {
 		for i := range list {
 			if f := &list[i]; !f.Dropped && !framing(f.Name) {
 				k := textproto.CanonicalMIMEHeaderKey(f.Name)
-				req.Header[k] = append(req.Header[k], f.Value)
+				// The library takes these, spelled so, for leave to send any request
+				// again after it may have been processed.
+				if k == "Idempotency-Key" || k == "X-Idempotency-Key" {
+					k = strings.ToLower(k)
+				}
+				if _, ok := req.Header[k]; !ok {
+					k = strings.Clone(k)
+				}
+				req.Header[k] = append(req.Header[k], strings.Clone(f.Value))
 			}
 		}
 	}
@@ -186,7 +209,7 @@ func (t *transport) request(r *Request, body *attempt) (*http.Request, error) {
 	plain := t.protocol == model.HTTP1 || t.protocol != model.HTTP2 && t.base.Scheme == "http"
 	switch {
 	case r.Upgrade != "":
-		req.Header["Connection"], req.Header["Upgrade"] = []string{"Upgrade"}, []string{r.Upgrade}
+		req.Header["Connection"], req.Header["Upgrade"] = []string{"Upgrade"}, []string{strings.Clone(r.Upgrade)}
 	case r.Trailers && plain:
 		req.Header["Te"], req.Header["Connection"] = []string{"trailers"}, []string{"TE"}
 	case r.Trailers:
@@ -198,11 +221,6 @@ func (t *transport) request(r *Request, body *attempt) (*http.Request, error) {
 
 func (t *transport) setBody(req *http.Request, r *Request, body *attempt) {
 	if body == nil {
-		// The library would send a request with an Idempotency-Key again after it
-		// may have been processed; a body that is there and empty keeps it from that.
-		if hasKey(req.Header) && !idempotent(r.Method) {
-			req.Body = empty{}
-		}
 		return
 	}
 	req.ContentLength = r.Length
@@ -217,21 +235,13 @@ func (t *transport) setBody(req *http.Request, r *Request, body *attempt) {
 		req.Header["Expect"] = []string{"100-continue"}
 	}
 	// The library sends a body again only where nothing of the request was written.
-	if idempotent(r.Method) || !hasKey(req.Header) {
-		src := body.src
-		req.GetBody = func() (io.ReadCloser, error) {
-			if !src.whole() {
-				return nil, errTorn
-			}
-			return &ending{attempt: src.attempt(), trailer: r.Trailer, into: req.Trailer}, nil
+	src := body.src
+	req.GetBody = func() (io.ReadCloser, error) {
+		if !src.whole() {
+			return nil, errTorn
 		}
+		return &ending{attempt: src.attempt(), trailer: r.Trailer, into: req.Trailer}, nil
 	}
-}
-
-func hasKey(h http.Header) bool {
-	_, a := h["Idempotency-Key"]
-	_, b := h["X-Idempotency-Key"]
-	return a || b
 }
 
 // setTarget keeps the bytes of the target as they were decided on.
@@ -275,12 +285,6 @@ func idempotent(method string) bool {
 	}
 	return false
 }
-
-// empty is a body of no bytes.
-type empty struct{}
-
-func (empty) Read([]byte) (int, error) { return 0, io.EOF }
-func (empty) Close() error             { return nil }
 
 // ending fills in the trailer fields once the body has ended.
 type ending struct {

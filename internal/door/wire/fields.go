@@ -116,7 +116,7 @@ func field(l []byte) (name, value string, err error) {
 func (f *framing) note(name, value string) (host bool, err error) {
 	switch len(name) {
 	case 2:
-		if model.EqualFold(name, "TE") && hasToken(value, "trailers") {
+		if model.EqualFold(name, "TE") && HasToken(value, "trailers") {
 			f.teTrailers = true
 		}
 	case 4:
@@ -138,9 +138,9 @@ func (f *framing) note(name, value string) (host bool, err error) {
 		}
 	case 10:
 		if model.EqualFold(name, "Connection") {
-			f.close = f.close || hasToken(value, "close")
-			f.keepAlive = f.keepAlive || hasToken(value, "keep-alive")
-			f.connUpg = f.connUpg || hasToken(value, "upgrade")
+			f.close = f.close || HasToken(value, "close")
+			f.keepAlive = f.keepAlive || HasToken(value, "keep-alive")
+			f.connUpg = f.connUpg || HasToken(value, "upgrade")
 		}
 	case 14:
 		if model.EqualFold(name, "Content-Length") {
@@ -182,8 +182,8 @@ func decimal(s string) (int64, error) {
 	return n, nil
 }
 
-// hasToken looks for an element of a comma-separated list, ignoring case.
-func hasToken(list, token string) bool {
+// HasToken looks for an element of a comma-separated list, ignoring case.
+func HasToken(list, token string) bool {
 	for len(list) > 0 {
 		i := 0
 		for i < len(list) && list[i] != ',' {

@@ -1,0 +1,83 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/door/upstream/lane"
+	"github.com/sallyport/sallyport/internal/model"
+)
+
+// Direct is a claim on a target for one exchange, with a plain HTTP/1.1 connection
+// that the door speaks over itself. It ends with Done.
+type Direct struct {
+	Conn     *lane.Conn
+	Response time.Duration // how long to wait for the answer to begin; 0 = for ever
+	Host     string        // the target's own
+	e        *endpoint
+	l        *lane.Lane
+}
+
+// Direct chooses a target of s and connects to it. ok is false where a door cannot
+// speak to it itself, or where no connection was to be had at once: Forward then
+// does all that can be done.
+func (p *Pools) Direct(ctx context.Context, s *model.Service, key string) (d Direct, ok bool) {
+	pl := p.find(s)
+	v := pl.view.Load()
+	if pl.fault != nil || v == nil || len(v.endpoints) == 0 {
+		return d, false
+	}
+	var e *endpoint
+	if len(v.endpoints) == 1 && v.weights[0] > 0 {
+		e = v.endpoints[0]
+	} else if e = v.choose(pl.service.Balance, key, nil); e == nil {
+		return d, false
+	}
+	t, is := e.carrier.(*transport)
+	if !is || t.lane == nil || e.down.Load() {
+		return d, false
+	}
+	e.acquire()
+	c, err := t.lane.Get(ctx, false)
+	if err != nil {
+		e.release()
+		if ctx.Err() == nil {
+			e.refused(err)
+		}
+		return d, false
+	}
+	return Direct{Conn: c, Response: pl.service.Timeouts.Response.D(), Host: t.base.Host, e: e, l: t.lane}, true
+}
+
+// Answered notes that the target has begun a valid answer.
+func (d *Direct) Answered() { d.e.answered() }
+
+// Failed notes that the target gave no valid answer.
+func (d *Direct) Failed(err error) { d.e.failed(err) }
+
+// Done ends the claim. keep says that the exchange ended cleanly and that the
+// connection can carry another.
+func (d *Direct) Done(keep bool, now time.Time) {
+	if keep && !d.e.closed.Load() {
+		d.l.Put(d.Conn, now)
+	} else {
+		_ = d.Conn.Close()
+	}
+	d.e.release()
+}
+
+// Late is the answer to a target that did not begin to answer in time.
+func Late() *model.Error { return late(errSlow) }
+
+// Invalid is the answer to a target that answered garbage, or nothing.
+func Invalid(cause error) *model.Error { return invalid(cause) }
+
+// ErrFlood is said of a target that sends interim answers without end.
+var ErrFlood = errFlood
+
+// Idempotent says whether a request of that method may be sent twice (RFC 9110, 9.2.2).
+func Idempotent(method string) bool { return idempotent(method) }
+
+// ErrGone is said of a target that closes instead of answering.
+var ErrGone = errors.New("the target closed the connection without an answer")
