@@ -20,7 +20,7 @@ const (
 const keyPrefix = "sp_"
 
 // Normal is the one spelling of a key, by which it is stored, cached and looked
-// up: usernames and DNS names folded, fingerprints as bare lower-case hex. It
+// up: usernames and host names folded, fingerprints as bare lower-case hex. It
 // does not allocate where the key is in that spelling already.
 func (k Key) Normal() Key {
 	switch k.By {
@@ -32,6 +32,10 @@ func (k Key) Normal() Key {
 			k.B = model.NormalFingerprint(k.B)
 		case CertDNS:
 			k.B = strings.ToLower(k.B)
+		case CertEmail: // RFC 5280, 7.5: the host part's case does not count, the mailbox's does
+			if at := strings.LastIndexByte(k.B, '@'); at >= 0 && strings.ToLower(k.B[at:]) != k.B[at:] {
+				k.B = k.B[:at] + strings.ToLower(k.B[at:])
+			}
 		}
 	}
 	return k

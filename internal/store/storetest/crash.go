@@ -18,12 +18,13 @@ import (
 	"github.com/sallyport/sallyport/internal/store"
 )
 
-// Environment of the crash test: the child's store, how often to kill (default
-// 8, with -short 3), and the seed of an earlier run.
+// Environment of the crash tests: the child's store, how often to crash, and the
+// seed of an earlier run.
 const (
 	crashPath   = "SALLYPORT_CRASH_STORE"
 	crashRounds = "SALLYPORT_CRASH_ROUNDS"
 	crashSeed   = "SALLYPORT_CRASH_SEED"
+	crashAfter  = "SALLYPORT_CRASH_CHANGES" // the child ends by itself after so many
 )
 
 // people is among how many users the child's changes go round.
@@ -42,8 +43,8 @@ func CrashChild(open func(ctx context.Context, path string) (store.Store, error)
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	for {
-		var n int64
+	most, _ := strconv.ParseInt(os.Getenv(crashAfter), 10, 64)
+	for n := int64(0); most == 0 || n < most; {
 		err := s.Update(ctx, func(w store.Writer) error {
 			current, err := w.CurrentRevision(ctx)
 			if err != nil {
@@ -58,6 +59,31 @@ func CrashChild(open func(ctx context.Context, path string) (store.Store, error)
 		}
 		fmt.Println(n) // acknowledged: one write, unbuffered
 	}
+	os.Exit(0)
+}
+
+// ChildEnv is the environment of a child that makes so many changes (0 = until
+// it is killed) to the store at path.
+func ChildEnv(path string, changes int) []string {
+	return append(os.Environ(), crashPath+"="+path, crashAfter+"="+strconv.Itoa(changes))
+}
+
+// Rounds is how often a test shall crash its store, n where nobody asks for
+// another number, and the seed of its moments, which it logs.
+func Rounds(t *testing.T, n int) (rounds int, random *rand.Rand) {
+	rounds = n
+	seed := uint64(time.Now().UnixNano())
+	if testing.Short() {
+		rounds = (n + 2) / 3
+	}
+	if n, err := strconv.Atoi(os.Getenv(crashRounds)); err == nil {
+		rounds = n
+	}
+	if n, err := strconv.ParseUint(os.Getenv(crashSeed), 10, 64); err == nil {
+		seed = n
+	}
+	t.Logf("%s=%d %s=%d", crashSeed, seed, crashRounds, rounds)
+	return rounds, rand.New(rand.NewPCG(seed, 0))
 }
 
 // change is revision n: everything it writes says n, so that half of it shows.
@@ -89,18 +115,7 @@ func change(ctx context.Context, w store.Writer, n int64) error {
 // and checks each time that what it had acknowledged is there, whole, and nothing
 // half. kill -9 leaves the page cache to the kernel, so it says nothing of syncs.
 func Crash(t *testing.T, path string, open func(ctx context.Context, path string) (store.Store, error)) {
-	rounds, seed := 8, uint64(time.Now().UnixNano())
-	if testing.Short() {
-		rounds = 3
-	}
-	if n, err := strconv.Atoi(os.Getenv(crashRounds)); err == nil {
-		rounds = n
-	}
-	if n, err := strconv.ParseUint(os.Getenv(crashSeed), 10, 64); err == nil {
-		seed = n
-	}
-	t.Logf("%s=%d %s=%d", crashSeed, seed, crashRounds, rounds)
-	random := rand.New(rand.NewPCG(seed, 0))
+	rounds, random := Rounds(t, 8)
 	var acknowledged int64
 	var slowest time.Duration
 	for round := range rounds {
@@ -110,7 +125,7 @@ func Crash(t *testing.T, path string, open func(ctx context.Context, path string
 		if err != nil {
 			t.Fatalf("round %d: after the kill: %v", round, err)
 		}
-		whole(t, s, acknowledged)
+		Whole(t, s, acknowledged)
 		slowest = max(slowest, time.Since(begin))
 		if c, ok := s.(checker); ok {
 			if err := c.Check(t.Context()); err != nil {
@@ -132,7 +147,7 @@ func Crash(t *testing.T, path string, open func(ctx context.Context, path string
 func kill(t *testing.T, path string, after time.Duration) int64 {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), crashPath+"="+path)
+	cmd.Env = ChildEnv(path, 0)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -164,8 +179,9 @@ func kill(t *testing.T, path string, after time.Duration) int64 {
 	return last
 }
 
-// whole checks that the store is at one revision, not before the acknowledged one.
-func whole(t *testing.T, s store.Store, acknowledged int64) {
+// Whole checks that the store that a child wrote is at one revision, not before
+// the acknowledged one.
+func Whole(t *testing.T, s store.Store, acknowledged int64) {
 	t.Helper()
 	view(t, s, func(r store.Reader) error {
 		ctx := t.Context()

@@ -41,7 +41,7 @@ func users(t *testing.T, s store.Store) {
 		"c3": {By: directory.ByCertificate, A: directory.CertFingerprint, B: "abcd"},
 		"c4": {By: directory.ByCertificate, A: directory.CertURI, B: "spiffe://x/y"},
 		"c5": {By: directory.ByCertificate, A: directory.CertDNS, B: "svc.example.COM"},
-		"c6": {By: directory.ByCertificate, A: directory.CertEmail, B: "A@example.com"},
+		"c6": {By: directory.ByCertificate, A: directory.CertEmail, B: "A@EXAMPLE.com"},
 		"c7": {By: directory.ByCertificate, A: directory.CertSubject, B: "CN=a,O=b"},
 		"c8": {By: directory.ByLink, A: "corp", B: "00u1"},
 	}
