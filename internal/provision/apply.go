@@ -177,7 +177,7 @@ func releases(existing, given []model.Credential) bool {
 		e := &existing[i]
 		name := publicName(e)
 		kept := slices.ContainsFunc(given, func(g model.Credential) bool { return publicName(&g) == name })
-		if !kept && e.Type != model.Password {
+		if !kept && e.Declared && e.Type != model.Password {
 			return true
 		}
 	}

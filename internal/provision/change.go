@@ -34,9 +34,10 @@ type change struct {
 	lifted   map[string]bool // ids of users that are taken out, to be put back otherwise
 	named    map[string]bool // folded usernames that changed, old and new
 	kinds    map[string]bool // that changed
-	deleted  []thing          // roles and groups that users might still have
+	asked    map[string]bool // of those, the ones that the actor must be allowed to change
+	deleted  []thing         // roles and groups that users might still have
 	faults   model.Faults
-	known    map[thing]bool     // objects asked for so far, that exist
+	known    map[thing]bool    // objects asked for so far, that exist
 	places   map[string]string // where in the caller's document an object stands
 	warnings []string
 	object   *Object
@@ -57,14 +58,12 @@ func (s *Service) change(ctx context.Context, a Actor, dryRun bool, edit func(*c
 }
 
 func (s *Service) run(ctx context.Context, t *change, edit func(*change) error) (*Outcome, error) {
-	select {
-	case s.writing <- struct{}{}:
-	case <-ctx.Done():
-		return nil, unavailable(ctx.Err())
+	if err := s.enter(ctx); err != nil {
+		return nil, err
 	}
-	defer func() { <-s.writing }()
+	defer s.leave()
 	t.s, t.now = s, s.now()
-	t.known = map[thing]bool{}
+	t.known, t.asked = map[thing]bool{}, map[string]bool{}
 	t.named, t.kinds, t.places, t.lifted = map[string]bool{}, map[string]bool{}, map[string]string{}, map[string]bool{}
 	// A caller that goes away in the middle must not leave it unclear whether the
 	// change was made.
@@ -83,6 +82,21 @@ func (s *Service) run(ctx context.Context, t *change, edit func(*change) error) 
 	return t.outcome(), nil
 }
 
+// enter waits for the turn to write, and no longer than the caller does.
+func (s *Service) enter(ctx context.Context) error {
+	select {
+	case s.writing <- struct{}{}:
+		if ctx.Err() == nil {
+			return nil
+		}
+		s.leave()
+	case <-ctx.Done():
+	}
+	return unavailable(ctx.Err())
+}
+
+func (s *Service) leave() { <-s.writing }
+
 func (t *change) transact(edit func(*change) error) error {
 	current, err := t.w.CurrentRevision(t.ctx)
 	if err != nil {
@@ -92,13 +106,14 @@ func (t *change) transact(edit func(*change) error) error {
 	if err := edit(t); err != nil {
 		return err
 	}
+	if err := t.permitted(); err != nil {
+		return err
+	}
 	if err := t.check(); err != nil {
 		return err
 	}
 	if t.log.empty() {
 		t.next = current
-	} else if err := t.permitted(); err != nil {
-		return err
 	}
 	if t.dryRun {
 		return errDryRun
@@ -114,8 +129,8 @@ func (t *change) permitted() error {
 	if t.inherent {
 		return nil
 	}
-	kinds := make([]string, 0, len(t.kinds))
-	for k := range t.kinds {
+	kinds := make([]string, 0, len(t.asked))
+	for k := range t.asked {
 		kinds = append(kinds, k)
 	}
 	return t.s.permit(t.actor, kinds...)
@@ -228,6 +243,16 @@ func (t *change) put(c collection, name string, value any, owner string) error {
 	if err != nil {
 		return err
 	}
+	if before == nil && c.singleton { // what is not stored is the default
+		v, err := c.clone(c.fresh())
+		if err != nil {
+			return err
+		}
+		if same, err := encode(v); err != nil || string(same) == string(body) {
+			t.object, t.created = &Object{Kind: c.kind, Name: name, Value: v, ETag: etag(0)}, false
+			return err
+		}
+	}
 	o := &store.Object{Kind: c.kind, Name: name, Body: body, Revision: t.next, Updated: t.now, Owner: owner}
 	if before != nil {
 		o.Owner = before.Owner
@@ -278,7 +303,7 @@ func (t *change) note(c collection, name string, before, after any) error {
 	if err != nil {
 		return err
 	}
-	t.kinds[c.kind] = true
+	t.kinds[c.kind], t.asked[c.kind] = true, true
 	t.log.add(c.kind, name, b, a)
 	switch c.kind {
 	case store.KindRoutes:

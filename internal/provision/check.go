@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -210,7 +209,7 @@ func loadSet(ctx context.Context, r store.Objects, revision int64) (*model.Set, 
 		func() error { return collect(ctx, r, store.KindGroups, &set.Groups) },
 		func() error { return collect(ctx, r, store.KindIdentityProviders, &set.IdentityProviders) },
 	)
-	normal(reflect.ValueOf(set).Elem())
+	settle(set)
 	return set, err
 }
 

@@ -199,7 +199,7 @@ func (t *change) warnPut(c collection, old, value any) {
 		}
 		t.warnHeaders(&was, v)
 	case *model.IdentityProvider:
-		if o, ok := old.(*model.IdentityProvider); ok && o.Issuer != v.Issuer {
+		if o, ok := old.(*model.IdentityProvider); ok && v.Issuer != "" && o.Issuer != v.Issuer {
 			t.warn("issuer has changed: users that are linked to " + v.Name + " are now whoever the new issuer says.")
 		}
 	}

@@ -167,6 +167,7 @@ func (t *change) usersBack(b *back) error {
 				return err
 			}
 		}
+		t.asked[KindUsers] = true
 		t.noteUser(p.before, p.after)
 	}
 	return nil

@@ -92,8 +92,17 @@ func (c collection) read(body []byte) (any, error) {
 	if err := json.Unmarshal(body, v); err != nil {
 		return nil, fmt.Errorf("reading a stored object of %s: %w", c.kind, err)
 	}
-	normal(reflect.ValueOf(v).Elem())
+	settle(v)
 	return v, nil
+}
+
+// settle brings what v points to into its normal form.
+func settle(v any) {
+	e := reflect.ValueOf(v).Elem()
+	if e.Kind() == reflect.Slice && e.IsNil() {
+		e.Set(reflect.MakeSlice(e.Type(), 0, 0))
+	}
+	normal(e)
 }
 
 // clone copies a value that a caller goes on owning, and refuses one of another type.
@@ -111,7 +120,10 @@ func (c collection) clone(value any) (any, error) {
 	if err := json.Unmarshal(body, v); err != nil {
 		return nil, model.AsError(fmt.Errorf("copying a value of %s: %w", c.kind, err))
 	}
-	normal(reflect.ValueOf(v).Elem())
+	settle(v)
+	if a, ok := value.(*model.Administrator); ok && a.Credentials != nil && len(a.Credentials) == 0 {
+		v.(*model.Administrator).Credentials = []model.Credential{} // an empty list takes them away; JSON omits it
+	}
 	return v, nil
 }
 

@@ -112,7 +112,8 @@ func (t *change) stillHeld(g thing) error {
 }
 
 // unlink ends every link to a deleted provider. Left behind, they would wait for
-// another provider of that name, whose subjects would then be our users.
+// another provider of that name, whose subjects would then be our users. Whoever
+// may delete the provider may do this with it.
 func (t *change) unlink(provider string) error {
 	n := 0
 	err := t.eachUser(func(rec *store.UserRecord) error {
@@ -124,7 +125,12 @@ func (t *change) unlink(provider string) error {
 		after := *rec
 		after.User = cloneUser(rec.User)
 		after.User.Credentials = slices.DeleteFunc(after.User.Credentials, isOurs)
-		return t.writeUser(rec, &after)
+		after.Revision, after.User.UpdatedAt = t.next, t.now
+		if err := t.w.PutUser(t.ctx, &after); err != nil {
+			return err
+		}
+		t.noteUser(rec, &after)
+		return nil
 	})
 	if n > 0 {
 		t.warn(fmt.Sprintf("%d users were linked to %s; those links end with it.", n, provider))

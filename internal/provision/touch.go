@@ -135,12 +135,10 @@ func (s *Service) UpgradeHash(ctx context.Context, userID, credentialID, newHash
 // quietly writes what is no change of the configuration: without a revision and
 // without an event, but in line with the other writers.
 func (s *Service) quietly(ctx context.Context, fn func(store.Writer) error) error {
-	select {
-	case s.writing <- struct{}{}:
-	case <-ctx.Done():
-		return unavailable(ctx.Err())
+	if err := s.enter(ctx); err != nil {
+		return err
 	}
-	defer func() { <-s.writing }()
+	defer s.leave()
 	if err := s.deps.Store.Update(ctx, fn); err != nil {
 		return unavailable(err)
 	}

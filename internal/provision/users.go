@@ -186,8 +186,9 @@ func (t *change) writeUser(before, after *store.UserRecord) error {
 	u := &after.User
 	after.Revision, u.UpdatedAt = t.next, t.now
 	if before != nil && sameUser(&before.User, u) {
-		if t.object == nil {
-			t.object = userObject(before)
+		t.object, t.created = userObject(before), false
+		if t.lifted[u.ID] {
+			return t.w.PutUser(t.ctx, before)
 		}
 		return nil
 	}
@@ -201,6 +202,7 @@ func (t *change) writeUser(before, after *store.UserRecord) error {
 	if err := t.w.PutUser(t.ctx, after); err != nil {
 		return err
 	}
+	t.asked[KindUsers] = true
 	t.noteUser(before, after)
 	t.object, t.created = userObject(after), before == nil
 	return nil
@@ -286,6 +288,7 @@ func (t *change) dropUser(before *store.UserRecord) error {
 	if err := t.w.DeleteUser(t.ctx, before.User.ID); err != nil {
 		return err
 	}
+	t.asked[KindUsers] = true
 	t.noteUser(before, nil)
 	return nil
 }
