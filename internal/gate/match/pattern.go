@@ -91,11 +91,14 @@ func parsePattern(p string, verbatim bool) (c pattern, fault string) {
 
 func parseExpression(p string, verbatim bool) (c pattern, fault string) {
 	c.kind, c.inner = expression, p[2:len(p)-1]
+	if slashes := len(c.inner) - len(strings.TrimRight(c.inner, `\`)); slashes%2 == 1 {
+		return c, "is a regular expression that is not anchored: its $ is escaped; write ~^/…$"
+	}
 	if !verbatim {
 		c.inner = canonicalEscapes(c.inner)
 	}
-	// ^/a|/b$ is anchored at one end of each half only, and \$ not at all: the
-	// whole is anchored again (compare CVE-2025-54576).
+	// In ^/a|/b$ each half is anchored at one end only: the whole is anchored here
+	// (compare CVE-2025-54576).
 	re, err := regexp.Compile(`^(?:` + c.inner + `)$`)
 	if err != nil {
 		return c, "is not a regular expression: " + err.Error()

@@ -36,7 +36,8 @@ type entry struct {
 // it. It allocates only to refuse. allow is set with method_not_allowed.
 func (t *Table) Find(host string, p *Path, method string, fields []model.Field) (route int, allow []string, err *model.Error) {
 	var buf hostBuffer
-	host, err = normalHost(host, &buf)
+	// A variable of its own: what net/netip may keep of host must not be buf's.
+	name, err := normalHost(host, &buf)
 	if err != nil {
 		return -1, nil, err
 	}
@@ -44,7 +45,7 @@ func (t *Table) Find(host string, p *Path, method string, fields []model.Field) 
 		return -1, nil, t.asterisk(method)
 	}
 	s := search{path: p, matched: p.matched(), method: method, fields: fields}
-	if !t.search(host, &s) {
+	if !t.search(name, &s) {
 		if p.Ambiguous {
 			return -1, nil, ambiguous("The path holds an encoded slash, or a parameter in a segment with dots, and no route takes it as it is.")
 		}
@@ -53,7 +54,7 @@ func (t *Table) Find(host string, p *Path, method string, fields []model.Field) 
 	if e := s.verdict(); e != nil {
 		return -1, e.Allow, e
 	}
-	if p.parameters && !s.best.verbatim && t.parametersMatter(host, &s) {
+	if p.parameters && !s.best.verbatim && t.parametersMatter(name, &s) {
 		return -1, nil, ambiguous("The path has parameters, and without them another route would serve it.")
 	}
 	return s.best.route, nil, nil
