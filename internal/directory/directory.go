@@ -103,7 +103,7 @@ func New(src Source, o Options) *Directory {
 // Find answers who is behind key: from memory without allocating, else from the
 // source. An error means that it cannot tell. The key's strings may be views.
 func (d *Directory) Find(ctx context.Context, key Key) (Found, error) {
-	if !key.plausible() {
+	if key.By == byID || !key.plausible() { // an id is no credential
 		return Found{}, nil
 	}
 	key = key.Normal()

@@ -116,6 +116,7 @@ func TestFind(t *testing.T) {
 		"a DNS name is not taken for an e-mail address":        {Key{By: ByCertificate, A: "email", B: "client.example.com"}, "", ""},
 		"an empty username is nobody":                          {Key{By: ByUsername}, "", ""},
 		"an empty subject is nobody":                           {Key{By: ByLink, A: "corp"}, "", ""},
+		"a user's id is no credential":                         {Key{A: "u1"}, "", ""},
 		"an unknown way to look up is nobody":                  {Key{By: 99, A: "alice"}, "", ""},
 		"bytes that are not UTF-8 are nobody, not U+FFFD":      {Key{By: ByUsername, A: "\xff"}, "", ""},
 		"a username with a NUL behind it is somebody else":     {Key{By: ByUsername, A: "alice\x00"}, "", ""},
@@ -542,6 +543,9 @@ func TestPrime(t *testing.T) {
 		src.failing.Store(true)
 		for _, k := range keysOf(&alice) {
 			f, err := d.Find(t.Context(), k)
+			if k.By == byID {
+				f.Principal, err = d.User(t.Context(), k.A)
+			}
 			if err != nil || idOf(f.Principal) != "u1" || !f.Principal.Fresh() {
 				t.Fatalf("%v: %v, %v", k, f, err)
 			}
@@ -647,4 +651,36 @@ func TestPrime(t *testing.T) {
 			t.Fatalf("%d of 2 would survive a second start", n)
 		}
 	})
+}
+
+// FuzzNormal: the normal spelling is one, says the same, and keeps the kinds apart.
+func FuzzNormal(f *testing.F) {
+	f.Add(byte(ByUsername), "Alice", "")
+	f.Add(byte(ByCertificate), "fingerprint", "AA:bb")
+	f.Add(byte(ByCertificate), "email", "A@B@Example.com")
+	f.Add(byte(ByLink), "corp", "S-1")
+	f.Fuzz(func(t *testing.T, by byte, a, b string) {
+		k := Key{By: By(by % 6), A: a, B: b}
+		n := k.Normal()
+		if n.By != k.By || n.Normal() != n {
+			t.Fatalf("%q becomes %q and then %q", k, n, n.Normal())
+		}
+		exact := k.By == ByKeyID || k.By == ByLink || k.By == ByCertificate && (a == CertURI || a == CertSubject)
+		if exact && n != k {
+			t.Fatalf("%q was altered to %q", k, n)
+		}
+		if k.By == ByCertificate && a == CertEmail {
+			mailbox, _, _ := cutLast(b, '@')
+			if got, _, _ := cutLast(n.B, '@'); got != mailbox {
+				t.Fatalf("the mailbox of %q was altered: %q", b, n.B)
+			}
+		}
+	})
+}
+
+func cutLast(s string, c byte) (before, after string, ok bool) {
+	if i := strings.LastIndexByte(s, c); i >= 0 {
+		return s[:i], s[i:], true
+	}
+	return "", "", false
 }

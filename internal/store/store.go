@@ -61,6 +61,8 @@ type Writer interface {
 	Reader
 	ObjectWriter
 	UserWriter
+	// AddRevision adds r, whose Number must be above the current one; 0 becomes
+	// the next, and is filled in.
 	AddRevision(ctx context.Context, r *Revision) error
 }
 
@@ -94,7 +96,8 @@ type UserQuery struct {
 	Descending                   bool
 }
 
-// Users reads users.
+// Users reads users. Where there is none they answer ErrNotFound, as against the
+// directory's own way in (directory.Source), to which nobody is no error.
 type Users interface {
 	User(ctx context.Context, username string) (*UserRecord, error) // any case
 	UserRecordByID(ctx context.Context, id string) (*UserRecord, error)
@@ -123,7 +126,7 @@ type Revision struct {
 	Restore []byte `json:"-"`
 }
 
-// Revisions reads revisions.
+// Revisions reads revisions. Restore is read with a single one only.
 type Revisions interface {
 	CurrentRevision(ctx context.Context) (int64, error)
 	Revision(ctx context.Context, n int64) (*Revision, error)

@@ -114,6 +114,12 @@ func revisions(t *testing.T, s store.Store) {
 		}
 		return nil
 	})
+	newestFirst(t, s, 50)
+}
+
+// newestFirst pages through the revisions from n down.
+func newestFirst(t *testing.T, s store.Store, n int64) {
+	t.Helper()
 	view(t, s, func(r store.Reader) error {
 		var got []int64
 		for before := int64(0); ; {
@@ -132,8 +138,8 @@ func revisions(t *testing.T, s store.Store) {
 			}
 			before = list[len(list)-1].Number
 		}
-		want := make([]int64, 0, 50)
-		for n := int64(50); n > 0; n-- {
+		var want []int64
+		for ; n > 0; n-- {
 			want = append(want, n)
 		}
 		same(t, "newest first", got, want)

@@ -32,10 +32,9 @@ func full() *store.UserRecord {
 	return r
 }
 
-func users(t *testing.T, s store.Store) {
-	want := full()
-	put(t, s, want, record("u2", "bob"))
-	keys := map[string]directory.Key{
+// fullKeys lead to full, each by the credential of that id.
+func fullKeys() map[string]directory.Key {
+	return map[string]directory.Key{
 		"c1": {By: directory.ByUsername, A: "АЛИСА ames <A&B>"},
 		"c2": {By: directory.ByKeyID, A: "k1"},
 		"c3": {By: directory.ByCertificate, A: directory.CertFingerprint, B: "abcd"},
@@ -45,6 +44,12 @@ func users(t *testing.T, s store.Store) {
 		"c7": {By: directory.ByCertificate, A: directory.CertSubject, B: "CN=a,O=b"},
 		"c8": {By: directory.ByLink, A: "corp", B: "00u1"},
 	}
+}
+
+func users(t *testing.T, s store.Store) {
+	want := full()
+	put(t, s, want, record("u2", "bob"))
+	keys := fullKeys()
 	view(t, s, func(r store.Reader) error {
 		for id, k := range keys {
 			got, credential, err := r.Find(t.Context(), k)
