@@ -127,12 +127,12 @@ func (d *Directory) land(key Key, f *flight) {
 		d.stats.failures.Add(1)
 		d.primed.failed(d.o.Now())
 	}
-	close(f.done)
 	d.flights.mu.Lock()
-	if d.flights.byKey[key] == f {
+	if d.flights.byKey[key] == f { // first, that nobody joins what is over and meets an old error
 		delete(d.flights.byKey, key)
 	}
 	d.flights.mu.Unlock()
+	close(f.done)
 }
 
 func (d *Directory) read(ctx context.Context, key Key, since uint64) (Found, error) {
