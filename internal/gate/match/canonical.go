@@ -1,6 +1,7 @@
 package match
 
 import (
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/sallyport/sallyport/internal/model"
@@ -119,6 +120,10 @@ func scan(s string) (end int, simple bool, e *model.Error) {
 			if !ok {
 				return 0, false, malformed("The path holds a percent sign that two hexadecimal digits do not follow.")
 			}
+			if n := runeEscape(s, i, v); n > 0 {
+				i += n - 1
+				continue
+			}
 			simple = simple && settled[v] && upperHex(s[i+1]) && upperHex(s[i+2])
 			i += 2
 		case semicolon:
@@ -132,6 +137,30 @@ func scan(s string) (end int, simple bool, e *model.Error) {
 		}
 	}
 	return len(s), simple, nil
+}
+
+// runeEscape gives the length of the escapes of one UTF-8 character beyond ASCII at
+// s[i], the first of which is v; 0 where there is none, or not in upper case.
+func runeEscape(s string, i int, v byte) int {
+	if v < utf8.RuneSelf {
+		return 0
+	}
+	var b [utf8.UTFMax]byte
+	n, end := 0, i
+	for n < len(b) && end < len(s) && s[end] == '%' {
+		c, ok := escape(s, end)
+		if !ok || !upperHex(s[end+1]) || !upperHex(s[end+2]) {
+			break
+		}
+		b[n] = c
+		n++
+		end += 3
+	}
+	r, size := utf8.DecodeRune(b[:n])
+	if r == utf8.RuneError {
+		return 0
+	}
+	return 3 * size
 }
 
 // settled are the values whose escape can stand in a canonical path without

@@ -14,6 +14,7 @@ func Compile(routes []model.Route) (*Table, model.Faults) {
 	b := builder{
 		table:  &Table{exact: map[string]*site{}, wildcard: map[string]*site{}},
 		places: map[placeKey]*place{},
+		known:  map[string]*language{},
 	}
 	for i := range routes {
 		b.route(i, &routes[i])
@@ -32,6 +33,8 @@ type builder struct {
 	places map[placeKey]*place
 	order  []*place // in the order of the routes, so that faults come in one order
 	spots  []spot
+	known  map[string]*language
+	asked  int // questions about two expressions
 }
 
 // spot is where one path of one route stands.

@@ -18,7 +18,7 @@ func (b *builder) separate() {
 		for j := range all {
 			for i := range all[:j] {
 				x, y := &all[i], &all[j]
-				if x.route == y.route || told[[2]int{x.route, y.route}] || p.separated(x, y, all) {
+				if x.route == y.route || told[[2]int{x.route, y.route}] || b.separated(p, x, y, all) {
 					continue
 				}
 				told[[2]int{x.route, y.route}] = true
@@ -58,9 +58,9 @@ func shared(x, y []string) string {
 	return strings.Join(list, ", ")
 }
 
-func (p *place) separated(x, y *entry, all []entry) bool {
+func (b *builder) separated(p *place, x, y *entry, all []entry) bool {
 	return len(x.headers) != len(y.headers) || !meet(x.methods, y.methods) || contradict(x.headers, y.headers) ||
-		covered(x, y, all) || p.kind == expression && !overlap(x, y)
+		covered(x, y, all) || p.kind == expression && !b.overlap(x, y)
 }
 
 // meet says whether some method is served by both.
@@ -122,11 +122,25 @@ func within(fewer, more []model.Field) bool {
 	return true
 }
 
+// questions bounds the pairs of expressions that one Compile compares. Where more
+// share a literal start, the table keeps to the order of the routes between them.
+const questions = 20_000
+
 // overlap says whether some path fits the expressions of both.
-func overlap(x, y *entry) bool {
+func (b *builder) overlap(x, y *entry) bool {
 	if x.source() == y.source() {
 		return true
 	}
-	_, found, _ := witness([]*language{languageOf(x.re.String()), languageOf(y.re.String())}, nil, x.verbatim && y.verbatim)
+	if b.asked++; b.asked > questions {
+		return false
+	}
+	_, found, _ := witness([]*language{b.language(x.source()), b.language(y.source())}, nil, x.verbatim && y.verbatim)
 	return found
+}
+
+func (b *builder) language(re string) *language {
+	if b.known[re] == nil {
+		b.known[re] = languageOf(re)
+	}
+	return b.known[re]
 }

@@ -51,7 +51,7 @@ func (b *builder) alive(s *spot) (alive bool, by []string) {
 	case prefix:
 		probes = []string{s.place.literal, strings.TrimSuffix(s.place.literal, "/") + "/~"}
 	case expression:
-		path, found, decided := witness([]*language{s.language()}, nil, s.entry.verbatim)
+		path, found, decided := witness([]*language{b.paths(s)}, nil, s.entry.verbatim)
 		if !found {
 			return !decided, nil
 		}
@@ -63,12 +63,12 @@ func (b *builder) alive(s *spot) (alive bool, by []string) {
 		}
 	}
 	rivals, names := b.rivals(s)
-	_, found, decided := witness([]*language{s.language()}, rivals, s.entry.verbatim)
+	_, found, decided := witness([]*language{b.paths(s)}, rivals, s.entry.verbatim)
 	return found || !decided, names
 }
 
-func (s *spot) language() *language {
-	return languageOf(expressionFor(s.place.kind, s.place.literal, s.entry.re))
+func (b *builder) paths(s *spot) *language {
+	return b.language(expressionFor(s.place.kind, s.place.literal, s.entry.re))
 }
 
 // chosen asks the table itself, for a request that has what the route wants.
@@ -90,7 +90,7 @@ func (b *builder) rivals(s *spot) (list []*language, names []string) {
 			continue
 		}
 		if r.place.degree() > s.place.degree() {
-			list = append(list, r.language())
+			list = append(list, b.paths(r))
 			names = append(names, `"`+r.entry.name+`"`)
 		}
 	}

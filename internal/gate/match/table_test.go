@@ -358,10 +358,13 @@ func BenchmarkFind(b *testing.B) {
 	for _, n := range []int{10, 10_000} {
 		b.Run(fmt.Sprintf("%d routes", n), func(b *testing.B) {
 			table := compiled(b, manyRoutes(n))
-			p, _ := ParseTarget("/service-7/v1/orders/42/items", nil)
+			paths := make([]Path, n)
+			for i := range paths {
+				paths[i], _ = ParseTarget(fmt.Sprintf("/service-%d/v1/orders/42/items", i), nil)
+			}
 			b.ReportAllocs()
-			for b.Loop() {
-				if _, _, err := table.Find("api.example.com:8443", &p, "GET", nil); err != nil {
+			for i := 0; b.Loop(); i++ {
+				if _, _, err := table.Find("api.example.com:8443", &paths[i*7919%n], "GET", nil); err != nil {
 					b.Fatal(err)
 				}
 			}
