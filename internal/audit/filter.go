@@ -137,7 +137,7 @@ func newCondition(field, op, value string) (c condition, fault string) {
 	_, number := numberField(&e, field)
 	switch {
 	case field == "time":
-		if c.time, err = time.Parse(time.RFC3339, value); err != nil {
+		if c.time, err = time.Parse(time.RFC3339Nano, value); err != nil {
 			return c, strconv.Quote(value) + " is not a time; write 2026-01-31T23:59:59Z"
 		}
 	case number:
@@ -147,6 +147,7 @@ func newCondition(field, op, value string) (c condition, fault string) {
 	case !text:
 		return c, strconv.Quote(field) + " is not a field of an event that can be asked for"
 	}
+	c.time = c.time.Truncate(time.Microsecond) // as events are kept
 	switch op {
 	case "eq":
 		if text && value != "" {

@@ -206,7 +206,7 @@ func TestKill9LosesNoEvent(t *testing.T) {
 		}
 	}
 	dir, next := t.TempDir(), 0
-	for round := 0; round < 12; round++ {
+	for round := 0; round < 8; round++ {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKill9LosesNoEvent$")
 		cmd.Env = append(os.Environ(), "AUDIT_KILLED="+dir, "AUDIT_FROM="+strconv.Itoa(next))
 		out, err := cmd.StdoutPipe()
@@ -216,7 +216,7 @@ func TestKill9LosesNoEvent(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(time.Duration(20+round*13)*time.Millisecond, func() { _ = cmd.Process.Signal(syscall.SIGKILL) })
+		time.AfterFunc(time.Duration(15+round*7)*time.Millisecond, func() { _ = cmd.Process.Signal(syscall.SIGKILL) })
 		acknowledged := next - 1
 		for s := bufio.NewScanner(out); s.Scan(); {
 			if n, err := strconv.Atoi(s.Text()); err == nil && n > acknowledged {
@@ -233,7 +233,7 @@ func TestKill9LosesNoEvent(t *testing.T) {
 		requireRun(t, dir, have)
 		next = have
 	}
-	t.Logf("%d events over 12 kills", next)
+	t.Logf("%d events over 8 kills", next)
 }
 
 func TestTornAndMissingPartsAreSetAside(t *testing.T) {

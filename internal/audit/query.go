@@ -127,6 +127,11 @@ func newSearch(q Query) (*search, error) {
 	if s.conditions, err = parseFilter(q.Filter); err != nil {
 		return nil, err
 	}
+	for _, c := range s.conditions { // a filter's lower bound of time ends the search too
+		if c.field == "time" && (c.op == "ge" || c.op == "gt" || c.op == "eq") && c.time.After(s.q.Since) {
+			s.q.Since = c.time.Truncate(time.Microsecond)
+		}
+	}
 	for _, f := range []struct{ field, value string }{{"type", q.Type}, {"outcome", q.Outcome}, {"code", q.Code},
 		{"user", q.User}, {"route", q.Route}, {"requestId", q.RequestID}} {
 		if f.value != "" {

@@ -56,6 +56,7 @@ func TestQueriesSelectNewestFirst(t *testing.T) {
 		"by filter":                  {Query{Filter: `user eq "bob" and path sw "/1.0/orders/r20" and part eq "decision"`, Limit: 3}, "2093 2083 2073"},
 		"by number, joined":          {Query{Filter: `status ge 209 and durationMs lt 40 and user ne "x"`, Joined: true}, "39 29 19 9"},
 		"nobody":                     {Query{User: "carol"}, ""},
+		"by time in the filter":      {Query{Filter: `time ge "` + second(5998).Format(time.RFC3339Nano) + `" and time lt "` + second(5999).Format(time.RFC3339Nano) + `"`}, "5998 5998"},
 	} {
 		p, err := l.Query(context.Background(), c.q)
 		if err != nil {
@@ -185,5 +186,20 @@ func TestFollowFromNowSeesOnlyWhatComes(t *testing.T) {
 	_ = l.Follow(ctx, 0, func(model.Event) error { n++; return nil })
 	if n != 1 {
 		t.Errorf("%d events", n)
+	}
+}
+
+func TestFollowersMaySelect(t *testing.T) {
+	l := open(t, t.TempDir(), Options{})
+	if err := l.FollowQuery(context.Background(), 0, Query{Filter: "nonsense"}, nil); model.AsError(err).Code != model.Invalid {
+		t.Error(err)
+	}
+	requests(t, l, 30)
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	n := 0
+	_ = l.FollowQuery(ctx, 1, Query{User: "bob"}, func(model.Event) error { n++; return nil })
+	if n != 3 {
+		t.Errorf("%d events of bob", n)
 	}
 }
