@@ -35,16 +35,10 @@ func TestCredentialsOfASchemeAreFound(t *testing.T) {
 		{"two that differ", []string{a, "Bearer abc", a, "Bearer abd"}, "", Differing},
 		{"two that differ in case", []string{a, "Bearer abc", a, "Bearer ABC"}, "", Differing},
 		{"nothing behind the scheme", []string{a, "Bearer"}, "", Malformed},
-		{"a list", []string{a, "Bearer abc, Bearer def"}, "", Malformed},
-		{"a list with another scheme behind", []string{a, "Bearer abc, Basic def"}, "", Malformed},
-		{"a comma right behind the scheme", []string{a, "Bearer,Basic def"}, "", Malformed},
-		{"parameters instead of a token", []string{a, `Bearer token="abc"`}, "", Malformed},
-		{"padding in front", []string{a, "Bearer =abc"}, "", Malformed},
-		{"padding alone", []string{a, "Bearer =="}, "", Malformed},
-		{"two words", []string{a, "Bearer abc def"}, "", Malformed},
-		{"a control character", []string{a, "Bearer abc\x00"}, "", Malformed},
-		{"bytes beyond ASCII", []string{a, "Bearer \xc3\xa9"}, "", Malformed},
-		{"a good and a malformed one", []string{a, "Bearer abc", a, "Bearer a b"}, "", Malformed},
+		{"a comma right behind the scheme", []string{a, "Bearer,Basic def"}, ",Basic def", Present},
+		{"a list is one credential, that no method takes", []string{a, "Bearer abc, Basic def"}, "abc, Basic def", Present},
+		{"a good and a malformed one", []string{a, "Bearer abc", a, "Bearer a b"}, "", Differing},
+		{"a good one and nothing", []string{a, "Bearer abc", a, "Bearer"}, "", Malformed},
 		{"an alias of the name", []string{"Authorization_", "Bearer abc", "X-Authorization", "Bearer abc"}, "", Absent},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -77,21 +71,19 @@ func FuzzAuthorization(f *testing.F) {
 	for _, s := range []string{"Basic YTpi", "basic  YTpi=", "Basic a, b", "Basic", "Bearer x", "Basic\tx", " Basic x"} {
 		f.Add(s)
 	}
-	form := regexp.MustCompile(`^[ \t]*(?i:Basic)[ \t]+([A-Za-z0-9._~+/-]+=*)[ \t]*\z`)
-	mine := regexp.MustCompile(`^[ \t]*(?i:Basic)([ \t,]|\z)`)
+	form := regexp.MustCompile(`^[ \t]*(?i:Basic)(?:\z|[ \t]+|(,))((?s).*)\z`)
 	f.Fuzz(func(t *testing.T, s string) {
 		value, found := Authorization(fields("Authorization", s), "Basic")
 		m := form.FindStringSubmatch(s)
-		switch {
-		case m != nil && (found != Present || value != m[1]):
-			t.Fatalf("%q: %q %d", s, value, found)
-		case m == nil && mine.MatchString(s) && found != Malformed:
-			t.Fatalf("%q is not malformed: %d", s, found)
-		case m == nil && !mine.MatchString(s) && found != Absent:
-			t.Fatalf("%q is not absent: %d", s, found)
+		if m == nil {
+			if found != Absent {
+				t.Fatalf("%q is not absent: %d", s, found)
+			}
+			return
 		}
-		if strings.ContainsAny(value, " ,\t") {
-			t.Fatalf("%q", value)
+		want := strings.Trim(m[1]+m[2], " \t")
+		if value != want || (found == Malformed) != (want == "") {
+			t.Fatalf("%q: %q %d", s, value, found)
 		}
 	})
 }

@@ -84,16 +84,15 @@ func (m *Method) lookUp(ctx context.Context, c *x509.Certificate, key authn.Cach
 // mostNames bounds the lookups for one certificate.
 const mostNames = 64
 
-// names are the keys by which a certificate may be known.
+// names are the keys by which a certificate may be known, the most exact first.
 func names(c *x509.Certificate) []directory.Key {
 	list := make([]directory.Key, 0, 8)
 	add := func(kind, value string) {
-		if value != "" && len(list) < mostNames {
+		if value != "" {
 			list = append(list, directory.Key{By: directory.ByCertificate, A: kind, B: value})
 		}
 	}
 	add(directory.CertFingerprint, authn.Fingerprint(c))
-	add(directory.CertSubject, authn.Subject(c)) // before the SANs in this list, that many of them cannot push it out
 	for _, u := range c.URIs {
 		add(directory.CertURI, u.String())
 	}
@@ -103,8 +102,7 @@ func names(c *x509.Certificate) []directory.Key {
 	for _, e := range c.EmailAddresses {
 		add(directory.CertEmail, e)
 	}
-	if len(list) > 2 && list[1].A == directory.CertSubject { // the subject is the least exact: it is asked last
-		list = append(append(list[:1], list[2:]...), list[1])
-	}
+	list = list[:min(len(list), mostNames-1)]
+	add(directory.CertSubject, authn.Subject(c))
 	return list
 }

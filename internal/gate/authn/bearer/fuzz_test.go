@@ -1,0 +1,93 @@
+package bearer
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzRead compares the reader of tokens with a plain one made of the standard
+// library: whatever it takes, the plain one takes too and sees the same in it.
+func FuzzRead(f *testing.F) {
+	e := base64.RawURLEncoding.EncodeToString
+	for _, s := range [][2]string{
+		{`{"alg":"ES256","kid":"k"}`, `{"iss":"i","aud":["a","b"],"sub":"s","exp":1}`},
+		{`{"alg":"none"}`, `{"iss":"i"}`},
+		{`{"alg":"ES256","alg":"none"}`, `{"iss":"i","iss":"j"}`},
+		{`{"alg":"ES256","crit":[]}`, `{"iss":"\ud800"}`},
+	} {
+		f.Add(s[0], s[1], "AAAA")
+	}
+	form := regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\z`)
+	f.Fuzz(func(t *testing.T, header, payload, tail string) {
+		raw := e([]byte(header)) + "." + e([]byte(payload)) + "." + tail
+		tok, fault := read(raw)
+		if fault != "" {
+			return
+		}
+		var h struct {
+			Alg string
+			Kid string
+		}
+		var all map[string]json.RawMessage
+		var c struct {
+			Iss string
+			Aud any
+		}
+		if !form.MatchString(raw) || json.Unmarshal([]byte(header), &all) != nil || !utf8.ValidString(header+payload) {
+			t.Fatalf("took %q", raw)
+		}
+		for _, name := range forbidden {
+			if _, there := all[name]; there {
+				t.Fatalf("took a header with %s", name)
+			}
+		}
+		json.Unmarshal([]byte(header), &h)
+		json.Unmarshal([]byte(payload), &c)
+		if _, exact := all["alg"]; exact && !otherCase(header) && (h.Alg != tok.algorithm || h.Kid != tok.kid) {
+			t.Fatalf("alg %q kid %q, plain reading %q %q", tok.algorithm, tok.kid, h.Alg, h.Kid)
+		}
+		if !otherCase(payload) && c.Iss != tok.issuer {
+			t.Fatalf("iss %q, plain reading %q", tok.issuer, c.Iss)
+		}
+	})
+}
+
+// otherCase says whether the standard library, which matches names without regard
+// to case, could have taken another member for one of ours.
+func otherCase(s string) bool {
+	n := 0
+	lower := strings.ToLower(s)
+	for _, name := range []string{"alg", "kid", "iss", "aud", "\\u"} {
+		if c := strings.Count(lower, name); c > 1 || name == "\\u" && c > 0 {
+			n++
+		}
+	}
+	return n > 0 || lower != s
+}
+
+// FuzzObject compares the strict reading of JSON with the standard library's.
+func FuzzObject(f *testing.F) {
+	for _, s := range []string{`{}`, `{"a":1}`, `{"a":1,"a":2}`, `[1]`, `{"a":{"b":[1,{"c":null}]}}`, `{"a":1e999}`, `{"a":"\ud83d\ude00"}`, "{} {}"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := object(b)
+		var plain map[string]any
+		perr := json.Unmarshal(b, &plain)
+		if err != nil {
+			return
+		}
+		if perr != nil {
+			t.Fatalf("took %q: %v", b, perr)
+		}
+		got, _ := json.Marshal(m)
+		want, _ := json.Marshal(plain)
+		if string(got) != string(want) {
+			t.Fatalf("%s, plain reading %s", got, want)
+		}
+	})
+}
