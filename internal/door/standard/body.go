@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,11 +99,16 @@ func (b *body) end() {
 	b.ended = true
 	switch {
 	case b.over.Load():
-	case b.reading:
+	case b.reading || b.failure.Load() != nil:
 		_ = b.rc.SetReadDeadline(time.Unix(1, 0))
 	default: // the server reads what is left, to keep the connection; not for long
 		_ = b.rc.SetReadDeadline(time.Now().Add(leftover))
 	}
+}
+
+func (b *body) stalled() bool {
+	e := b.failed()
+	return e != nil && errors.Is(e.Err, os.ErrDeadlineExceeded)
 }
 
 func (b *body) received() int64 {

@@ -90,11 +90,11 @@ func (x *exchange) local() http.Handler {
 	if x.ex.Err != nil {
 		return nil
 	}
-	path, _, _ := strings.Cut(x.ex.Request.Target, "?")
-	if !strings.HasPrefix(path, "/.") {
+	p := path(x.ex.Request.Target)
+	if !strings.HasPrefix(p, "/.") {
 		return nil
 	}
-	return x.door.deps.Local(x.ex.Host, path)
+	return x.door.deps.Local(x.ex.Host, p)
 }
 
 // recover turns a fault in our code into a 500 that is counted, and into nothing

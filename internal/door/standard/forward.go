@@ -140,19 +140,21 @@ func (x *exchange) fail(ctx context.Context, err error) (*model.Error, string) {
 	case errors.Is(cause, errCut), errors.Is(cause, errExpired):
 		x.status, x.aborted = gone, true
 		return nil, cause.Error()
+	case x.body.stalled():
+		// net/http ends the request's context with the first read that fails; this
+		// client is there all the same.
+		x.w.Header().Set("Connection", "close")
+		x.refuse(x.body.failed())
+		return x.body.failed(), "no byte of the body for too long"
+	case x.r.Context().Err() != nil:
+		x.status, x.aborted = gone, true
+		return nil, "the client went away"
 	case errors.As(err, &known):
-		if known.Code == model.RequestMalformed && x.r.Context().Err() != nil {
-			x.status, x.aborted = gone, true
-			return nil, "the client went away"
-		}
 		if known.Code == model.RequestMalformed && x.r.ProtoMajor == 1 {
 			x.w.Header().Set("Connection", "close")
 		}
 		x.refuse(known)
 		return known, ""
-	case ctx.Err() != nil:
-		x.status, x.aborted = gone, true
-		return nil, "the client went away"
 	}
 	e := model.NewError(model.Internal, "The gateway met an unexpected fault.").WithCause(err)
 	x.refuse(e)

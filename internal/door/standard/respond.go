@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/door/upstream"
+	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
@@ -66,7 +67,7 @@ func foreignCookies(values []string) []string {
 }
 
 func ownCookie(name string) bool {
-	const own = "__host-sallyport"
+	const own = gate.GatewayCookie
 	return len(name) >= len(own) && strings.EqualFold(name[:len(own)], own)
 }
 
