@@ -133,7 +133,8 @@ type Deps struct {
 	// Compile builds a plan from a set without publishing it, so that a set that
 	// does not hold together is refused whole; users finds users for policy tests.
 	Compile func(set *model.Set, users UserLookup) (publish func(), faults model.Faults)
-	// Invalidate forgets users in the directory, before the change is acknowledged.
+	// Invalidate forgets users in the directory, before the change is acknowledged,
+	// and that somebody was nobody: of many new users not all ids are listed.
 	Invalidate func(userIDs []string)
 	// Record writes the change's audit event, synced; its failure fails the change.
 	Record func(model.Event) error

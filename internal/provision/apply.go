@@ -146,6 +146,9 @@ func (p *application) users() error {
 		if p.memory != nil {
 			skip[i] = p.memory.yield(p.change, d, befores[i])
 		}
+		if skip[i] {
+			p.faults = append(p.faults, d.faults...)
+		}
 		if skip[i] || befores[i] == nil || !releases(befores[i].User.Credentials, d.user.Credentials) {
 			continue
 		}

@@ -214,6 +214,20 @@ func TestAUserTakenOutOfTheFileCanBePutInAgain(t *testing.T) {
 	}
 }
 
+func TestAFaultOfAUserThatIsPassedOverStillRefusesTheFile(t *testing.T) {
+	r := newRoom(t)
+	o := ApplyOptions{Owner: "file:a", RuntimeWins: true}
+	r.mustApply(`{"users":[{"username":"x"}]}`, o)
+	if _, err := r.Delete(t.Context(), root, KindUsers, "x", Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.apply(`{"users":[{"username":"x","emails":["bad"]},{"username":"y","credentials":[{"type":"password","password":"y"}]}]}`, o)
+	wantFault(t, err, "users[0].emails[0]")
+	if r.stored("y") != nil {
+		t.Error("y was made, without a hash of its password")
+	}
+}
+
 func TestAFileIsAppliedOnlyWhenItChanged(t *testing.T) {
 	r := newRoom(t)
 	o := ApplyOptions{Owner: "file:a", RuntimeWins: true, Digest: "one"}

@@ -93,6 +93,7 @@ func (in *intake) take(ctx context.Context, u *model.User, i int) error {
 		}
 	}
 	if before != nil && !in.options.Replace {
+		in.faults = append(in.faults, drafts[0].faults...)
 		in.result.Skipped++
 		return nil
 	}

@@ -36,6 +36,7 @@ type change struct {
 	kinds    map[string]bool // that changed
 	asked    map[string]bool // of those, the ones that the actor must be allowed to change
 	deleted  []thing         // roles and groups that users might still have
+	standIn  bool            // something holds a password that was not hashed
 	faults   model.Faults
 	known    map[thing]bool    // objects asked for so far, that exist
 	places   map[string]string // where in the caller's document an object stands
@@ -187,7 +188,7 @@ func (t *change) failed(err error) error {
 
 // effect makes a committed change felt, before it is acknowledged.
 func (t *change) effect() {
-	if len(t.users) > 0 {
+	if t.kinds[KindUsers] {
 		t.s.deps.Invalidate(t.users)
 	}
 	if t.publish != nil {
@@ -310,6 +311,12 @@ func (t *change) note(c collection, name string, before, after any) error {
 		t.log.impact.Routes = append(t.log.impact.Routes, name)
 	case store.KindRoles, store.KindGroups:
 		return t.countTouched(c.kind, name)
+	case store.KindSettings:
+		if name == reverseProxyAuthentication {
+			n, err := t.w.CountUsers(t.ctx, store.UserQuery{})
+			t.log.impact.Users += n
+			return err
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,6 +27,9 @@ func (t *change) check() error {
 	}
 	if err := t.faultError(); err != nil {
 		return err
+	}
+	if t.standIn && !t.dryRun {
+		return errors.New("a password was not hashed, and nothing else is wrong")
 	}
 	for _, g := range t.deleted {
 		if err := t.stillHeld(g); err != nil {

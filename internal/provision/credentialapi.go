@@ -72,7 +72,7 @@ func (s *Service) AddCredential(ctx context.Context, a Actor, kind, owner string
 			faults.Add("hash", "is a mask")
 		}
 	default:
-		c.Hash = ""
+		c.Hash, c.Prefix = "", ""
 	}
 	for i := range faults {
 		faults[i].Path = trimIndex(faults[i].Path)

@@ -105,6 +105,9 @@ func (t *change) sight(o *directory.Outside) (id string, dropped []string, err e
 	}
 	before := rec
 	if rec == nil {
+		if there, err := t.vouches(o.Provider.Name); !there || err != nil {
+			return "", nil, err
+		}
 		switch o.Provider.Provision {
 		case model.ProvisionJIT:
 			rec, err = t.firstSight(o)
@@ -120,6 +123,15 @@ func (t *change) sight(o *directory.Outside) (id string, dropped []string, err e
 		return "", nil, err
 	}
 	return rec.User.ID, dropped, t.writeUser(before, after)
+}
+
+// vouches says whether the provider still does. A request that began before it was
+// deleted must not leave a link for the next provider of that name.
+func (t *change) vouches(provider string) (bool, error) {
+	c, _ := collectionOf(store.KindIdentityProviders, provider)
+	_, v, err := t.get(c, provider)
+	p, ok := v.(*model.IdentityProvider)
+	return ok && p.Enabled, err
 }
 
 // firstSight is a new user for an identity. It never becomes one that exists

@@ -224,6 +224,22 @@ func TestOnlyOneProviderDescribesAUser(t *testing.T) {
 	}
 }
 
+func TestAProviderThatIsGoneMakesNoMoreUsers(t *testing.T) {
+	r := newRoom(t).furnish()
+	r.put(store.KindIdentityProviders, "corp", `{"enabled":false,"type":"jwt","issuer":"https://idp.example.com","audiences":["api"]}`)
+	if id, _ := r.sight(seen(corp(model.ProvisionJIT), "sub", "zoe")); id != "" {
+		t.Error("disabled since, it made a user")
+	}
+	if _, err := r.Delete(t.Context(), root, store.KindIdentityProviders, "corp", Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []model.Provision{model.ProvisionJIT, model.ProvisionMatch} {
+		if id, _ := r.sight(seen(corp(p), "sub", "alice")); id != "" {
+			t.Error("deleted since, it linked a user")
+		}
+	}
+}
+
 func TestConcurrentFirstSightsMakeOneUser(t *testing.T) {
 	r := newRoom(t).furnish()
 	revision := r.revision()

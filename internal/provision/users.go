@@ -185,6 +185,9 @@ func (t *change) nameFaults(u *model.User, path string, before *store.UserRecord
 func (t *change) writeUser(before, after *store.UserRecord) error {
 	u := &after.User
 	after.Revision, u.UpdatedAt = t.next, t.now
+	for i := range u.Credentials {
+		t.standIn = t.standIn || u.Credentials[i].Hash == unhashed
+	}
 	if before != nil && sameUser(&before.User, u) {
 		t.object, t.created = userObject(before), false
 		if t.lifted[u.ID] {
@@ -204,7 +207,9 @@ func (t *change) writeUser(before, after *store.UserRecord) error {
 	}
 	t.asked[KindUsers] = true
 	t.noteUser(before, after)
-	t.object, t.created = userObject(after), before == nil
+	if !t.document {
+		t.object, t.created = userObject(after), before == nil
+	}
 	return nil
 }
 
@@ -222,7 +227,9 @@ func (t *change) noteUser(before, after *store.UserRecord) {
 		t.named[model.FoldUsername(name)] = true
 	}
 	t.undo.user(id, before)
-	t.users = append(t.users, id)
+	if before != nil || len(t.users) < toldInEvent {
+		t.users = append(t.users, id)
+	}
 	if t.log.full() {
 		t.log.count(KindUsers, action(nilUser(before), nilUser(after)))
 		return
