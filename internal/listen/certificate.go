@@ -37,7 +37,7 @@ func (t *TLS) version() uint16 {
 	return t.MinVersion
 }
 
-var protocols = []string{"h2", "http/1.1"}
+var protocols = []string{"h2", "http/1.1", "http/1.0"} // the last alone is what curl --http1.0 offers
 
 // material is one state of the files, loaded whole. It is immutable.
 type material struct {
