@@ -112,7 +112,7 @@ func (g *Gateway) join() error {
 	g.streams = door.NewStreams(time.Now)
 	g.pools = upstream.New(nil, upstream.Options{Log: g.log})
 	registry := keys.NewRegistry(keys.Options{Fetch: fetch.New(fetch.Options{}).Get, Dir: filepath.Dir(g.cfg.File)})
-	g.plans = &plans{keys: registry, pools: g.pools, log: g.log, save: make(chan *model.Set, 1),
+	g.plans = &plans{keys: registry, pools: g.pools, log: g.log, save: make(chan struct{}, 1),
 		file: filepath.Join(g.cfg.DataDir, "last-good"), recent: g.directory.Recent}
 	g.metrics = metrics.New(g.sources())
 	recorder := &record.Recorder{Log: g.audit, Meter: g.metrics}
@@ -142,6 +142,7 @@ func (g *Gateway) invalidate(userIDs []string) {
 	for _, id := range userIDs {
 		g.cut(id)
 	}
+	g.plans.changed()
 }
 
 // cut ends the streams of a user that may no longer act, and those opened with a

@@ -4,7 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
-	"sync"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/door/upstream"
 	"github.com/sallyport/sallyport/internal/gate"
@@ -31,8 +31,7 @@ type plans struct {
 	log    *slog.Logger
 	recent func(n int) []model.User
 
-	saving sync.Mutex
-	save   chan *model.Set
+	save chan struct{}
 }
 
 func (p *plans) methods(set *model.Set) ([]authn.Method, model.Faults) {
@@ -63,29 +62,46 @@ func (p *plans) publish(plan *gate.Plan) {
 	p.pools.Update(plan.Set.Services)
 	p.keys.Retain(plan.Set.IdentityProviders)
 	p.holder.Publish(plan)
-	select { // only the newest set is worth saving
-	case <-p.save:
-	default:
-	}
-	select {
-	case p.save <- plan.Set:
-	default:
-	}
+	p.changed()
 }
 
+// settle is how long the last-good snapshot waits for further changes.
+const settle = time.Second
+
 // keepLastGood saves each published set, so that the gateway can start without
-// its store.
+// its store; and, as users change, the ones in use, so that one who was
+// deactivated is not brought back by such a start.
 func (p *plans) keepLastGood(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			p.saveNow()
 			return
-		case set := <-p.save:
-			p.saving.Lock()
-			if err := snapshot.Save(p.file, set, p.recent(recentUsers)...); err != nil {
-				p.log.Error("the last-good snapshot cannot be saved; a start without the store would use an older one", "file", p.file, "cause", err)
-			}
-			p.saving.Unlock()
+		case <-p.save:
+		case <-time.After(time.Minute):
 		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(settle):
+		}
+		p.saveNow()
+	}
+}
+
+func (p *plans) saveNow() {
+	plan := p.holder.Load()
+	if plan == nil {
+		return
+	}
+	if err := snapshot.Save(p.file, plan.Set, p.recent(recentUsers)...); err != nil {
+		p.log.Error("the last-good snapshot cannot be saved; a start without the store would use an older one", "file", p.file, "cause", err)
+	}
+}
+
+// changed asks for a save soon.
+func (p *plans) changed() {
+	select {
+	case p.save <- struct{}{}:
+	default:
 	}
 }

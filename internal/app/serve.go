@@ -65,9 +65,13 @@ func (g *Gateway) tls(t *config.TLS) *listen.TLS {
 }
 
 func (g *Gateway) addresses() []netip.AddrPort {
-	out := make([]netip.AddrPort, len(g.listeners))
-	for i, l := range g.listeners {
-		out[i] = l.AddrPort()
+	var out []netip.AddrPort
+	for _, l := range g.listeners {
+		if l.Listener != nil { // check opens none
+			out = append(out, l.AddrPort())
+		} else if a, err := netip.ParseAddrPort(l.conf.Address); err == nil {
+			out = append(out, a)
+		}
 	}
 	return out
 }
@@ -192,9 +196,13 @@ const drainTime = 30 * time.Second
 func (g *Gateway) Run(ctx context.Context) error {
 	defer g.close()
 	work, stop := context.WithCancel(context.Background())
-	defer stop()
-	go g.plans.keepLastGood(work)
-	go g.watchStore(work)
+	var background sync.WaitGroup
+	defer func() {
+		stop()
+		background.Wait()
+	}()
+	background.Go(func() { g.plans.keepLastGood(work) })
+	background.Go(func() { g.watchStore(work) })
 	failed := make(chan error, len(g.listeners))
 	for _, l := range g.listeners {
 		h := g.handlers(l)

@@ -24,6 +24,7 @@ type Config struct {
 	Log            Log            `json:"log"`
 
 	File      string         `json:"-"` // the boot file
+	Engine    string         `json:"-"` // of HTTP/1.1: "" or own, or standard; the command line says, no file does
 	External  *url.URL       `json:"-"` // of ExternalURL
 	Trusted   model.Prefixes `json:"-"` // of TrustedProxies
 	StorePath string         `json:"-"` // of the SQLite database

@@ -234,12 +234,14 @@ func (g *Gate) authorise(_ context.Context, ex *Exchange) error {
 		return ex.skip("nobody is acting on an optional route")
 	}
 	f := ex.facts()
-	var err *model.Error
-	if access == model.AccessPermitted {
-		var detail string
-		ex.Rule, err, detail = ex.Plan.policy.Permit(ex.Access.Subject, ex.Route.Index, f)
-		ex.Detail = detail
+	var subject *authz.Subject
+	if ex.Access != nil {
+		subject = ex.Access.Subject
 	}
+	// Asked whatever the access: a narrowed credential is held to its scopes on
+	// routes that need no permission, too.
+	var err *model.Error
+	ex.Rule, err, ex.Detail = ex.Plan.policy.Permit(subject, ex.Route.Index, f)
 	if err == nil && len(ex.Route.Model.Rules) > 0 {
 		rule, e, detail := ex.Plan.policy.Rules(ex.Route.Index, f)
 		if e != nil {
