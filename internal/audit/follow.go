@@ -11,23 +11,6 @@ import (
 // being told, so that nobody pays for followers on the path of a request.
 const followEvery = 50 * time.Millisecond
 
-// FollowQuery is Follow for the events that q selects; its Cursor, Limit and
-// Joined mean nothing here. A query that cannot be read is an *model.Error with
-// the code invalid.
-func (l *Log) FollowQuery(ctx context.Context, from uint64, q Query, fn func(model.Event) error) error {
-	q.Cursor, q.Limit, q.Joined = "", 0, false
-	s, err := newSearch(q)
-	if err != nil {
-		return err
-	}
-	return l.Follow(ctx, from, func(e model.Event) error {
-		if !meets(s.conditions, &e) || e.Time.Before(s.q.Since) || !s.q.Until.IsZero() && !e.Time.Before(s.q.Until) {
-			return nil
-		}
-		return fn(e)
-	})
-}
-
 // Follow calls fn with every event numbered above from, oldest first, and goes on
 // with new ones as they come; from of 0 begins with the next one to be written.
 // It ends with ctx's error, or with fn's.

@@ -175,8 +175,6 @@ func recoverFault(err *error) {
 	}
 }
 
-var errFault = errors.New("the segment was cut short under the gateway, or its disk failed")
-
 func (m *mapped) reserve() error {
 	at, limit := m.length.Load(), m.limit.Load()
 	if limit-at > chunk/2 || limit == int64(len(m.data)) {

@@ -189,17 +189,19 @@ func TestFollowFromNowSeesOnlyWhatComes(t *testing.T) {
 	}
 }
 
-func TestFollowersMaySelect(t *testing.T) {
-	l := open(t, t.TempDir(), Options{})
-	if err := l.FollowQuery(context.Background(), 0, Query{Filter: "nonsense"}, nil); model.AsError(err).Code != model.Invalid {
+func TestAFilterSelectsByItself(t *testing.T) {
+	if _, err := ParseFilter("nonsense"); model.AsError(err).Code != model.Invalid {
 		t.Error(err)
 	}
-	requests(t, l, 30)
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-	defer cancel()
-	n := 0
-	_ = l.FollowQuery(ctx, 1, Query{User: "bob"}, func(model.Event) error { n++; return nil })
-	if n != 3 {
-		t.Errorf("%d events of bob", n)
+	match, err := ParseFilter(`user eq "alice" and revision gt 41`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := typical()
+	if !match(e) {
+		t.Error("alice at revision 42 is not selected")
+	}
+	if e.User = "bob"; match(e) {
+		t.Error("bob is selected")
 	}
 }

@@ -17,6 +17,9 @@ const (
 	filler     = '\n' // what lies ahead of the last line of a mapped segment
 )
 
+// errFault says that a mapped segment cannot be stored to.
+var errFault = errors.New("the segment was cut short under the gateway, or its disk failed")
+
 // segment is the file that events are being written to.
 type segment interface {
 	// write appends one line, given in two parts, whole or not at all. One
