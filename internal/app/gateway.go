@@ -128,7 +128,7 @@ func (g *Gateway) join() error {
 		VerifyClientCert: g.verifyClientCert, Upgrade: g.upgrade}
 	g.plans.env = gate.Env{ID: id, ExternalURL: g.cfg.ExternalURL, BodyBytes: int64(g.cfg.Limits.BodyBytes),
 		TrustedProxies: g.cfg.Trusted, Own: g.addresses(), ClientCA: g.asksForCertificates(), Methods: g.plans.methods}
-	g.journey = newJourney(g.gate, g.plans.holder.Load, recorder, g.metrics)
+	g.journey = newJourney(g.gate, g.plans.holder.Load, recorder, g.metrics, g.provision.TouchCredential)
 	g.admin = rest.New(rest.Deps{Provision: g.provision, Passwords: g.hasher, Explain: explainer{g}, Audit: auditor{g.audit},
 		Status: g.status, Ready: g.ready, Record: func(e model.Event) error { return g.audit.Append(&e) },
 		Certificate: g.adminCertificate, Log: g.log, Version: g.opt.Version})

@@ -17,11 +17,12 @@ type journey struct {
 	plan     func() *gate.Plan
 	recorder *record.Recorder
 	metrics  *metrics.Metrics
+	touch    func(userID, credentialID string, at time.Time) // notes a credential's last use
 	pool     sync.Pool
 }
 
-func newJourney(g *gate.Gate, plan func() *gate.Plan, r *record.Recorder, m *metrics.Metrics) *journey {
-	return &journey{gate: g, plan: plan, recorder: r, metrics: m, pool: sync.Pool{New: func() any { return new(gate.Exchange) }}}
+func newJourney(g *gate.Gate, plan func() *gate.Plan, r *record.Recorder, m *metrics.Metrics, touch func(string, string, time.Time)) *journey {
+	return &journey{gate: g, plan: plan, recorder: r, metrics: m, touch: touch, pool: sync.Pool{New: func() any { return new(gate.Exchange) }}}
 }
 
 // Acquire gives an exchange under the plan of this moment.
@@ -45,6 +46,9 @@ func (j *journey) Decide(ctx context.Context, ex *gate.Exchange) {
 		ex.Time = time.Now()
 	}
 	j.gate.Decide(ctx, ex)
+	if user, credential := ex.Used(time.Minute); credential != "" {
+		j.touch(user, credential, ex.Time)
+	}
 }
 
 // Challenges are the values of WWW-Authenticate that go with a 401.

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -92,6 +93,7 @@ type Outside struct {
 	Roles       []string
 	Attributes  map[string]any
 	Asserted    Asserted
+	Issued      time.Time // of the token; zero = asserted now
 }
 
 // Asserted says which fields the provider's mapping named, so that what it no

@@ -34,6 +34,7 @@ func (g *Gate) outside(ctx context.Context, ex *Exchange, p *authn.Proof, known 
 		ex.Detail = "the provider's claims cannot be mapped: " + err.Error()
 		return nil, nil
 	}
+	o.Issued = p.Issued
 	id, dropped, err := g.deps.Provisioner.Provision(ctx, o)
 	if err != nil {
 		if found.Principal != nil && !isRefusal(err) {

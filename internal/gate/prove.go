@@ -3,6 +3,8 @@ package gate
 import (
 	"context"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/directory"
 	"github.com/sallyport/sallyport/internal/gate/authn"
@@ -24,6 +26,20 @@ type Access struct {
 	binding   string
 	plan      *Plan
 	amr       string
+	used      atomic.Int64 // when its last use was told, in Unix nanoseconds
+}
+
+// Used answers whose credential let the request pass, once in a while for each:
+// the last use is worth knowing, and not worth a write for every request.
+func (ex *Exchange) Used(every time.Duration) (userID, credentialID string) {
+	if ex.Err != nil || ex.Access == nil || ex.Proof.Credential == nil || ex.Explain {
+		return "", ""
+	}
+	last, now := ex.Access.used.Load(), ex.Time.UnixNano()
+	if now-last < int64(every) || !ex.Access.used.CompareAndSwap(last, now) {
+		return "", ""
+	}
+	return ex.Proof.Principal.User.ID, ex.Proof.Credential.ID
 }
 
 // current says whether a still stands: same plan, nobody changed since.

@@ -157,6 +157,11 @@ func (t *change) usersBack(b *back) error {
 			if err := t.w.DeleteUser(t.ctx, p.before.User.ID); err != nil {
 				return err
 			}
+			if p.after == nil {
+				if err := t.bidFarewell(&p.before.User); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	for _, p := range pairs {

@@ -108,6 +108,12 @@ func (t *change) sight(o *directory.Outside) (id string, dropped []string, err e
 		if there, err := t.vouches(o.Provider.Name); !there || err != nil {
 			return "", nil, err
 		}
+		if left, err := t.left(o); left || err != nil {
+			if err == nil {
+				err = refuse("the user of this identity was deleted here after the token was issued")
+			}
+			return "", nil, err
+		}
 		switch o.Provider.Provision {
 		case model.ProvisionJIT:
 			rec, err = t.firstSight(o)

@@ -295,6 +295,9 @@ func (t *change) dropUser(before *store.UserRecord) error {
 	if err := t.w.DeleteUser(t.ctx, before.User.ID); err != nil {
 		return err
 	}
+	if err := t.bidFarewell(&before.User); err != nil {
+		return err
+	}
 	t.asked[KindUsers] = true
 	t.noteUser(before, nil)
 	return nil
