@@ -19,7 +19,7 @@ func TestATokenFromBeforeADeletionDoesNotBringTheUserBack(t *testing.T) {
 	if _, _, err := r.Provision(t.Context(), o); model.AsError(err) == nil || model.AsError(err).Code != model.CredentialInvalid {
 		t.Errorf("the old token makes the user anew: %v", err)
 	}
-	o.Issued = time.Now().Add(time.Hour)
+	o.Issued = time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC)
 	again, _ := r.sight(o)
 	if again == "" || again == first {
 		t.Errorf("a later login gives %q, the first user was %q", again, first)
