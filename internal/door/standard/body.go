@@ -19,13 +19,15 @@ var tooLarge = &model.Error{Code: model.BodyTooLarge, Message: "The request's bo
 // leftover is how long a client may take to send what of its body nobody wants.
 const leftover = 5 * time.Second
 
+var past = time.Unix(1, 0)
+
 // body is a request's body with its limits. It is read by the way out, on another
 // goroutine than the exchange's.
 type body struct {
 	from  io.Reader
 	rc    *http.ResponseController
-	limit int64         // 0 = none
-	stall time.Duration // without a byte; 0 = for ever
+	limit int64 // 0 = none
+	stall guard // without a byte
 
 	count   atomic.Int64
 	failure atomic.Pointer[model.Error]
@@ -33,26 +35,34 @@ type body struct {
 	mu      sync.Mutex  // guards the rest
 	reading bool
 	ended   bool
-	armed   time.Time
+}
+
+func newBody(from io.Reader, rc *http.ResponseController, limit int64, stall time.Duration) *body {
+	b := &body{from: from, rc: rc, limit: limit}
+	b.stall.limit, b.stall.act = stall, func() { _ = rc.SetReadDeadline(past) }
+	return b
 }
 
 // Read counts, and ends what is too large with an error, so that the target sees
 // an abort and not a shorter body.
 func (b *body) Read(p []byte) (int, error) {
-	if err := b.begin(); err != nil {
-		return 0, err
-	}
-	n, err := b.from.Read(p)
-	total := b.count.Add(int64(n))
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.reading = false
+	if b.ended {
+		b.mu.Unlock()
+		return 0, errEnded
+	}
+	b.reading = true
+	b.mu.Unlock()
+	b.stall.begin()
+	n, err := b.from.Read(p)
+	b.stall.end()
+	total := b.count.Add(int64(n))
 	if err == io.EOF {
 		b.over.Store(true)
-		if !b.armed.IsZero() && !b.ended {
-			_ = b.rc.SetReadDeadline(time.Time{}) // or it would end a long answer
-		}
 	}
+	b.mu.Lock()
+	b.reading = false
+	b.mu.Unlock()
 	switch {
 	case b.limit > 0 && total > b.limit:
 		b.failure.Store(tooLarge)
@@ -73,34 +83,20 @@ func (b *body) failed() *model.Error {
 	return b.failure.Load()
 }
 
-func (b *body) begin() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ended {
-		return errEnded
-	}
-	b.reading = true
-	// Setting a deadline costs; a limit that is kept to an eighth will do.
-	if now := time.Now(); b.stall > 0 && now.Sub(b.armed) > b.stall/8 {
-		b.armed = now
-		_ = b.rc.SetReadDeadline(now.Add(b.stall))
-	}
-	return nil
-}
-
 // end lets no more be read. A read that waits for the client is woken: the server
 // would wait for it before it could end the exchange.
 func (b *body) end() {
 	if b == nil {
 		return
 	}
+	b.stall.stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended = true
 	switch {
 	case b.over.Load():
 	case b.reading || b.failure.Load() != nil:
-		_ = b.rc.SetReadDeadline(time.Unix(1, 0))
+		_ = b.rc.SetReadDeadline(past)
 	default: // the server reads what is left, to keep the connection; not for long
 		_ = b.rc.SetReadDeadline(time.Now().Add(leftover))
 	}

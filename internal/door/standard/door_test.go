@@ -697,6 +697,7 @@ func TestAStreamThatBeganBeforeTheCutIsCutWhenItRegisters(t *testing.T) {
 	if b.count() != 0 {
 		t.Error("it was forwarded")
 	}
+	g.completion()
 	g.before = nil
 	res, err := g.client(false).Get(g.url("/"))
 	if status, _ := read(t, res, err); status != 200 { // a user who is active again
@@ -790,3 +791,64 @@ func TestAMisdirectedRequestIsSaidSo(t *testing.T) {
 type elsewhere struct{ Handshake }
 
 func (elsewhere) Misdirected(string, string) bool { return true }
+
+// An HTTP/2 client that gives a stream no window holds it open without a byte of
+// the connection being stuck.
+func TestAStreamWithoutWindowIsCut(t *testing.T) {
+	gone := make(chan struct{})
+	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		for b := make([]byte, 32<<10); ; {
+			if _, err := w.Write(b); err != nil {
+				close(gone)
+				return
+			}
+		}
+	})
+	g := start(t, b.URL, true)
+	res, err := g.client(true).Get(g.url("/")) // and reads nothing of it
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-gone:
+	case <-time.After(5 * time.Second):
+		t.Error("it is held for ever")
+	}
+	_ = res.Body.Close()
+	if c := g.completion(); c.Status != 200 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestAStreamThatSaysNothingForLongIsNotCut(t *testing.T) {
+	twice(t, func(t *testing.T, http2 bool) {
+		b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, "first ")
+			w.(http.Flusher).Flush()
+			time.Sleep(1200 * time.Millisecond) // more than twice the limit
+			fmt.Fprint(w, "last")
+		})
+		g := start(t, b.URL, true)
+		res, err := g.client(http2).Get(g.url("/"))
+		if _, body := read(t, res, err); body != "first last" {
+			t.Errorf("%q", body)
+		}
+	})
+}
+
+func TestAnUploadThatTheServiceIsSlowToTakeIsNotTheClientsFault(t *testing.T) {
+	twice(t, func(t *testing.T, http2 bool) {
+		b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(1200 * time.Millisecond)
+			n, err := io.Copy(io.Discard, r.Body)
+			fmt.Fprint(w, n, err)
+		})
+		none := model.Size(0)
+		g := start(t, b.URL, true, route(func(r *model.Route) { r.BodyBytes = &none }))
+		req, _ := http.NewRequest("PUT", g.url("/"), io.LimitReader(zeros{}, 16<<20))
+		res, err := g.client(http2).Do(req)
+		if _, body := read(t, res, err); body != fmt.Sprint(16<<20, " <nil>") {
+			t.Errorf("%q", body)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/door"
@@ -32,6 +33,9 @@ type exchange struct {
 	started bool // the answer's head may be out
 	wait    time.Duration
 	done    bool // completed
+
+	cutting sync.Mutex
+	over    bool // guarded by cutting: no longer to be cut
 	aborted bool // the connection must not end cleanly
 }
 
@@ -52,6 +56,10 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer x.recover()
 		x.serve()
 	}()
+	if r.ProtoMajor == 2 && !x.aborted {
+		// What is still buffered goes out after we return, as far as the client lets it.
+		_ = x.rc.SetWriteDeadline(time.Now().Add(d.idle))
+	}
 	if x.aborted {
 		if r.ProtoMajor == 1 && !r.ProtoAtLeast(1, 1) {
 			x.conn.reset() // the end of the connection would pass for the end of the body
@@ -167,8 +175,11 @@ func addTo(h http.Header, list []model.Field) {
 func (x *exchange) register(cancel context.CancelCauseFunc) {
 	cut := func() {
 		cancel(errCut)
-		past := time.Unix(1, 0)
-		_ = x.rc.SetWriteDeadline(past) // a client that does not read must not hold it open
+		x.cutting.Lock()
+		defer x.cutting.Unlock()
+		if !x.over { // the connection may be another request's by now
+			_ = x.rc.SetWriteDeadline(past) // a client that does not read must not hold it open
+		}
 	}
 	a := x.ex.Access
 	if a == nil {
@@ -197,6 +208,9 @@ func (x *exchange) enlist(i int, user, credential string, cut func()) {
 }
 
 func (x *exchange) unregister() {
+	x.cutting.Lock()
+	x.over = true
+	x.cutting.Unlock()
 	for i := range x.streams {
 		x.door.deps.Streams.Remove(&x.streams[i])
 	}

@@ -59,7 +59,7 @@ func (x *exchange) takeBody() *model.Error {
 	if limit > 0 && r.ContentLength > limit {
 		return tooLarge
 	}
-	x.body = &body{from: r.Body, rc: x.rc, limit: limit, stall: stall}
+	x.body = newBody(r.Body, x.rc, limit, stall)
 	if r.ProtoMajor == 1 {
 		_ = x.rc.EnableFullDuplex() // or net/http reads the body away before the first byte of an answer
 	}
@@ -194,15 +194,22 @@ func (x *exchange) relay(ctx context.Context, res *upstream.Response) (*model.Er
 func (x *exchange) copyBody(ctx context.Context, res *upstream.Response) (*model.Error, string, bool) {
 	buf := buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(buf)
+	var slow guard
+	if x.r.ProtoMajor == 2 { // listen guards the connections of HTTP/1.1; a stream can stall by itself
+		slow.limit, slow.act = x.door.idle, func() { _ = x.rc.SetWriteDeadline(past) }
+		defer slow.stop()
+	}
 	for {
 		n, err := res.Body.Read(buf[:])
 		if n > 0 {
+			slow.begin()
 			m, werr := x.w.Write(buf[:n])
 			x.sent += int64(m)
 			// What is known to follow at once need not be flushed now.
 			if werr == nil && err == nil && (res.Length < 0 || x.sent < res.Length) {
 				werr = x.rc.Flush()
 			}
+			slow.end()
 			if werr != nil {
 				failed, detail := x.lost(ctx)
 				return failed, detail, false

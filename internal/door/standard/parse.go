@@ -2,6 +2,7 @@ package standard
 
 import (
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -132,10 +133,13 @@ func validHost(s string) bool {
 	host, port, hasPort := s, "", false
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
-		if end < 3 || strings.Trim(s[1:end], "0123456789abcdefABCDEF:.") != "" || !strings.Contains(s[1:end], ":") {
+		if end < 0 {
 			return false
 		}
-		host, port, hasPort = s[1:end], strings.TrimPrefix(s[end+1:], ":"), end+1 < len(s)
+		if a, err := netip.ParseAddr(s[1:end]); err != nil || !a.Is6() || a.Zone() != "" {
+			return false
+		}
+		port, hasPort = strings.TrimPrefix(s[end+1:], ":"), end+1 < len(s)
 		if hasPort && s[end+1] != ':' {
 			return false
 		}
