@@ -18,7 +18,7 @@ import (
 
 // authorityT is a CA of a test.
 type authorityT struct {
-	t    *testing.T
+	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
@@ -32,7 +32,7 @@ type spec struct {
 	keyUsage x509.KeyUsage
 }
 
-func newAuthority(t *testing.T, name string) *authorityT {
+func newAuthority(t testing.TB, name string) *authorityT {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -124,7 +124,7 @@ func certPEM(c tls.Certificate) []byte {
 	return out
 }
 
-func keyPEM(t *testing.T, c tls.Certificate) []byte {
+func keyPEM(t testing.TB, c tls.Certificate) []byte {
 	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func keyPEM(t *testing.T, c tls.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-func put(t *testing.T, dir, name string, b []byte) string {
+func put(t testing.TB, dir, name string, b []byte) string {
 	t.Helper()
 	p := filepath.Join(dir, name)
 	if err := os.WriteFile(p, b, 0o600); err != nil {
@@ -141,6 +141,6 @@ func put(t *testing.T, dir, name string, b []byte) string {
 	return p
 }
 
-func putPair(t *testing.T, dir, name string, c tls.Certificate) Pair {
+func putPair(t testing.TB, dir, name string, c tls.Certificate) Pair {
 	return Pair{Cert: put(t, dir, name+".crt", certPEM(c)), Key: put(t, dir, name+".key", keyPEM(t, c))}
 }
