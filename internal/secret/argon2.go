@@ -46,7 +46,7 @@ func newArgon2id(password string) string {
 // with is the hash of a password under the same parameters and salt.
 func (a *argon2id) with(password string) *argon2id {
 	c := *a
-	c.sum = argon2.IDKey([]byte(password), a.salt, a.passes, a.memory, a.lanes, uint32(len(a.sum)))
+	c.sum = derive([]byte(password), a.salt, a.passes, a.memory, a.lanes, uint32(len(a.sum)))
 	return &c
 }
 
