@@ -1,6 +1,9 @@
 package audit
 
 import (
+	"context"
+	"fmt"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -88,4 +91,29 @@ func useWritten(t testing.TB, l *Log) {
 		t.Fatal(err)
 	}
 	l.current = w
+}
+
+// BenchmarkQuery looks for one request in a hundred thousand.
+func BenchmarkQuery(b *testing.B) {
+	l, err := Open(b.TempDir(), Options{Node: "a"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	e := typical()
+	for i := 0; i < 100_000; i++ {
+		e.RequestID = "r" + strconv.Itoa(i)
+		if err := l.Append(e); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, joined := range []bool{false, true} {
+		b.Run(fmt.Sprintf("joined=%v", joined), func(b *testing.B) {
+			for b.Loop() {
+				if p, err := l.Query(context.Background(), Query{RequestID: "r0", Joined: joined}); err != nil || len(p.Items) != 1 {
+					b.Fatal(err, p)
+				}
+			}
+		})
+	}
 }

@@ -175,3 +175,17 @@ func slowText(s string, max int) string {
 	_ = json.Unmarshal(b, &out)
 	return out + tail
 }
+
+func TestEightBytesAtOnceAreJudgedAsOneByOne(t *testing.T) {
+	for at := 0; at < 8; at++ {
+		for c := 0; c < 256; c++ {
+			for _, fill := range []byte{' ', '~', 'a', '!', '#', '[', ']'} {
+				b := bytes.Repeat([]byte{fill}, 8)
+				b[at] = byte(c)
+				if plainEight(string(b)) != plainByte[c] {
+					t.Fatalf("byte %#x at %d among %q", c, at, fill)
+				}
+			}
+		}
+	}
+}

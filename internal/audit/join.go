@@ -1,6 +1,10 @@
 package audit
 
-import "github.com/sallyport/sallyport/internal/model"
+import (
+	"bytes"
+
+	"github.com/sallyport/sallyport/internal/model"
+)
 
 // The parts of an access event.
 const (
@@ -9,39 +13,56 @@ const (
 )
 
 // maxHeld bounds the completions that wait for their decision.
-const maxHeld = 100_000
+const maxHeld = 50_000
+
+var (
+	completionMark = []byte(`,"part":"completion",`)
+	requestMark    = []byte(`,"requestId":"`)
+)
 
 // join brings the two parts of a request together, for a reader who goes from
-// the newest event to the oldest and hence meets the completion first.
-type join struct{ held map[string]model.Event }
+// the newest event to the oldest and hence meets the completion first. It keeps
+// completions as lines: most are never asked for.
+type join struct{ held map[string][]byte }
 
-func newJoin() *join { return &join{held: map[string]model.Event{}} }
+func newJoin() *join { return &join{held: map[string][]byte{}} }
 
-// hold keeps a completion until its decision comes.
-func (j *join) hold(e model.Event) bool {
-	if e.Type != model.EventAccess || e.Part != PartCompletion || e.RequestID == "" {
+// requestOf is the request id within a line; nil where it has none. Marks cannot
+// be part of a text, in which quotation marks are escaped.
+func requestOf(line []byte) []byte {
+	_, rest, ok := bytes.Cut(line, requestMark)
+	if !ok {
+		return nil
+	}
+	id, _, _ := bytes.Cut(rest, []byte{'"'})
+	return id
+}
+
+// hold keeps a completion until its decision comes; false for other events.
+func (j *join) hold(line []byte) bool {
+	if !bytes.Contains(line, completionMark) {
 		return false
 	}
-	if len(j.held) < maxHeld {
-		j.held[e.RequestID] = e
+	if id := requestOf(line); len(id) > 0 && len(j.held) < maxHeld {
+		j.held[string(id)] = bytes.Clone(line)
 	}
 	return true
 }
 
-// complete says whether e stands for a request, or for something else, as a
-// whole. A completion is held back, and a decision takes its completion in.
-func (j *join) complete(e *model.Event) bool {
-	if j.hold(*e) {
-		return false
-	}
-	if e.Type != model.EventAccess || e.Part != PartDecision {
-		return true
-	}
-	c, ok := j.held[e.RequestID]
-	if !ok {
-		return true
+// drop forgets the completion of a decision that nobody asks for.
+func (j *join) drop(line []byte) { delete(j.held, string(requestOf(line))) }
+
+// complete takes the decision's completion in.
+func (j *join) complete(e *model.Event) {
+	line, ok := j.held[e.RequestID]
+	if e.Type != model.EventAccess || e.Part != PartDecision || !ok {
+		return
 	}
 	delete(j.held, e.RequestID)
+	c, ok := decode(line)
+	if !ok {
+		return
+	}
 	e.Part = ""
 	if c.Outcome != "" {
 		e.Outcome = c.Outcome
@@ -56,5 +77,14 @@ func (j *join) complete(e *model.Event) bool {
 		e.Status = c.Status
 	}
 	e.BytesIn, e.BytesOut, e.DurationMs = c.BytesIn, c.BytesOut, c.DurationMs
+}
+
+// decided says whether a field is in the decision alone, so that a search can
+// pass a decision over by its line.
+func decided(field string) bool {
+	switch field {
+	case "part", "outcome", "step", "code", "reason":
+		return false
+	}
 	return true
 }

@@ -141,10 +141,9 @@ func newSearch(q Query) (*search, error) {
 	}
 	s.prefilter = s.conditions
 	if q.Joined {
-		s.join = newJoin()
-		s.prefilter = nil
+		s.join, s.prefilter = newJoin(), nil
 		for _, c := range s.conditions {
-			if c.field == "requestId" { // what both parts hold
+			if decided(c.field) {
 				s.prefilter = append(s.prefilter, c)
 			}
 		}
@@ -168,9 +167,7 @@ func (s *search) resume(ctx context.Context, spans []span, p position) ([]span, 
 	defer f.Close()
 	if s.join != nil {
 		err = forward(ctx, f, p.offset, min(last.end, p.offset+lookAhead), func(line []byte, _ int64) error {
-			if e, ok := decode(line); ok {
-				s.join.hold(e)
-			}
+			s.join.hold(line)
 			return nil
 		})
 	}
@@ -211,7 +208,13 @@ func (s *search) segment(ctx context.Context, sp *span) (bool, error) {
 // line takes in one line: older says that all before it are too old, full that
 // the page is.
 func (s *search) line(line []byte) (older, full bool) {
+	if s.join != nil && s.join.hold(line) {
+		return false, false
+	}
 	if !possible(s.prefilter, line) {
+		if s.join != nil {
+			s.join.drop(line)
+		}
 		return false, false
 	}
 	e, ok := decode(line)
@@ -221,8 +224,8 @@ func (s *search) line(line []byte) (older, full bool) {
 	if !s.q.Since.IsZero() && e.Time.Before(s.q.Since) {
 		return e.Time.Before(s.q.Since.Add(-skew)), false
 	}
-	if s.join != nil && !s.join.complete(&e) {
-		return false, false
+	if s.join != nil {
+		s.join.complete(&e)
 	}
 	if !s.q.Until.IsZero() && !e.Time.Before(s.q.Until) || !meets(s.conditions, &e) {
 		return false, false

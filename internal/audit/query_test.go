@@ -79,6 +79,24 @@ func TestJoinedEventsHoldBothParts(t *testing.T) {
 	}
 }
 
+// A text that a caller chooses must not be taken for what marks a completion.
+func TestACompletionCannotBeForged(t *testing.T) {
+	l := open(t, t.TempDir(), Options{})
+	evil := `x","part":"completion","requestId":"r1","status":200,"y":"`
+	for _, e := range []*model.Event{
+		{Type: model.EventAccess, Part: PartDecision, RequestID: "r1", User: "bob", Outcome: "denied", Status: 403},
+		{Type: model.EventAccess, Part: PartDecision, RequestID: "r2", User: evil, Path: evil, UserAgent: evil, Outcome: "denied"},
+	} {
+		if err := l.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := l.Query(context.Background(), Query{Joined: true})
+	if err != nil || len(p.Items) != 2 || p.Items[1].Status != 403 || p.Items[0].User != evil {
+		t.Errorf("%v %+v", err, p.Items)
+	}
+}
+
 func TestPagesJoinWithoutGapOrRepetition(t *testing.T) {
 	for _, joined := range []bool{false, true} {
 		l := open(t, t.TempDir(), Options{SegmentBytes: 1 << 20})

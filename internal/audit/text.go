@@ -24,6 +24,10 @@ func appendText(dst []byte, s string, max int) []byte {
 	dst = append(dst, '"')
 	from := 0
 	for i := 0; i < len(s); {
+		if len(s)-i >= 8 && plainEight(s[i:]) {
+			i += 8
+			continue
+		}
 		c := s[i]
 		if plainByte[c] {
 			i++
@@ -58,6 +62,18 @@ func appendText(dst []byte, s string, max int) []byte {
 		dst = append(dst, "…"...)
 	}
 	return append(dst, '"')
+}
+
+// plainEight is plainByte for the first eight bytes at once: a word has a byte
+// that needs care if one is less than a space, more than '~', '"' or '\\'.
+func plainEight(s string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	quote, slash := w^ones*'"', w^ones*'\\'
+	low := (w - ones*' ') &^ w // a byte less than a space borrows
+	high := w | (w + ones)     // 0x7f carries into the top bit
+	return (low|high|(quote-ones)&^quote|(slash-ones)&^slash)&tops == 0
 }
 
 func appendEscape(dst []byte, c byte) []byte {
