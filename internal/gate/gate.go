@@ -100,7 +100,7 @@ func (g *Gate) Walk(ctx context.Context, ex *Exchange) {
 			ex.note("passed", ex.Detail)
 		}
 		ex.Detail = ""
-		if ex.Preflight {
+		if ex.Preflight && s.name == StepPreflight {
 			return
 		}
 	}
