@@ -33,14 +33,15 @@ type Handlers struct {
 
 type server struct {
 	mu    sync.Mutex
+	over  bool // closed or drained before it was served
 	http  *http.Server
-	feed  *feed
 	drain func()
 }
 
 func (s *server) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.over = true
 	if s.http != nil {
 		_ = s.http.Close()
 	}
@@ -63,8 +64,12 @@ func (l *Listener) Serve(h Handlers) error {
 	}
 	f := &feed{addr: l.ln.Addr(), conns: make(chan net.Conn), done: make(chan struct{})}
 	l.srv.mu.Lock()
-	l.srv.http, l.srv.feed, l.srv.drain = srv, f, h.Drain
+	over := l.srv.over
+	l.srv.http, l.srv.drain = srv, h.Drain
 	l.srv.mu.Unlock()
+	if over {
+		return nil
+	}
 	go func() { _ = srv.Serve(f) }()
 	go l.watch()
 	err := l.accept(h, f)
@@ -173,6 +178,7 @@ func (l *Listener) Drain(ctx context.Context) error {
 	l.draining.Store(true)
 	_ = l.ln.Close()
 	l.srv.mu.Lock()
+	l.srv.over = true
 	srv, drain := l.srv.http, l.srv.drain
 	l.srv.mu.Unlock()
 	if drain != nil {
