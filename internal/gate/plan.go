@@ -74,6 +74,13 @@ func (p *Plan) ID() string { return p.env.ID }
 // taken out of trailers too.
 func (p *Plan) OwnsHeader(name string) bool { return p.names.Owned(name) }
 
+// PassesTrailer says whether a client may send a field of that name behind its
+// body: identity, credentials, routing and framing go no further there either.
+// HAProxy let identity headers through in trailers.
+func (p *Plan) PassesTrailer(name string) bool {
+	return p.names.Plain(name) && model.OwnHeaderFault(name) == ""
+}
+
 // Compile builds the plan of a set, or reports every fault that keeps it from
 // holding together. It publishes nothing.
 func Compile(set *model.Set, env Env) (*Plan, model.Faults) {

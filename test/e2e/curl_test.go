@@ -82,7 +82,7 @@ func TestCurlCallsThroughTheGateway(t *testing.T) {
 			want  int
 		}{
 			{"over HTTP/1.1", []string{"--http1.1", "-u", "alice:alices-password"}, "/api/1?a=b&c=%20", "HTTP/1.1", 200},
-			{"over HTTP/1.0", []string{"--http1.0", "-u", "alice:alices-password"}, "/api", "HTTP/1.1", 200},
+			{"over HTTP/1.0", []string{"--http1.0", "-u", "alice:alices-password"}, "/api", "HTTP/1", 200},
 			{"over HTTP/2", []string{"--http2", "-u", "alice:alices-password"}, "/api/1?a=b&c=%20", "HTTP/2", 200},
 			{"over TLS 1.2", []string{"--tlsv1.2", "--tls-max", "1.2", "-u", "alice:alices-password"}, "/api", "HTTP/2", 200},
 			{"over TLS 1.3", []string{"--tlsv1.3", "-u", "alice:alices-password"}, "/api", "HTTP/2", 200},

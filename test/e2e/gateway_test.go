@@ -55,8 +55,9 @@ type gateway struct {
 	*program
 	opt                    options
 	dir, bootFile          string
-	proxy, admin, redirect string // host:port
-	client                 *http.Client
+	proxy, admin, redirect string       // host:port
+	client                 *http.Client // HTTP/1.1
+	h2                     *http.Client // HTTP/2
 }
 
 func binary(t testing.TB) string {
@@ -83,7 +84,7 @@ func start(t testing.TB, opt options) *gateway {
 	if g.dir == "" {
 		g.dir = t.TempDir()
 	}
-	g.client = newClient(t)
+	g.client, g.h2 = newClient(t, false), newClient(t, true)
 	if opt.redirect {
 		g.redirect = freeAddress(t)
 	}
@@ -126,7 +127,7 @@ func (g *gateway) run(t testing.TB) {
 	g.program = launch(t, g.dir, append([]string{"SALLYPORT_ADMIN_PASSWORD=" + adminPassword}, g.opt.env...), binary(t), args...)
 	p := g.program
 	t.Cleanup(func() {
-		g.client.CloseIdleConnections()
+		g.hangUp()
 		if p.running() {
 			p.signal(syscall.SIGTERM)
 			if code := p.wait(40 * time.Second); code != 0 && !t.Failed() {
@@ -166,10 +167,21 @@ func (g *gateway) ready(t testing.TB) {
 	})
 }
 
+// hangUp closes the connections that the clients keep.
+func (g *gateway) hangUp() {
+	g.client.CloseIdleConnections()
+	g.h2.CloseIdleConnections()
+}
+
+// clients are the ways to send a request, by name.
+func (g *gateway) clients() map[string]*http.Client {
+	return map[string]*http.Client{"HTTP/1.1": g.client, "HTTP/2": g.h2}
+}
+
 // stop ends the gateway as an operator does.
 func (g *gateway) stop(t testing.TB) {
 	t.Helper()
-	g.client.CloseIdleConnections()
+	g.hangUp()
 	g.signal(syscall.SIGTERM)
 	if code := g.wait(40 * time.Second); code != 0 {
 		t.Fatalf("SIGTERM: exit code %d\n%s", code, tail(g.log.String(), 4000))
@@ -276,9 +288,14 @@ func header(name, value string) mod {
 
 func bearer(token string) mod { return header("Authorization", "Bearer "+token) }
 
-func newClient(t testing.TB) *http.Client {
+// newClient is a client that believes any certificate, by HTTP/1.1 or HTTP/2 alone.
+func newClient(t testing.TB, h2 bool) *http.Client {
+	var p http.Protocols
+	p.SetHTTP1(!h2)
+	p.SetHTTP2(h2)
 	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 100,
-		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, DisableCompression: true}
+		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, DisableCompression: true, Protocols: &p,
+		ExpectContinueTimeout: 5 * time.Second}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Timeout: 30 * time.Second, Transport: tr,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -71,7 +71,7 @@ func (c *conn) general() (*model.Error, string) {
 	if c.req.Length != 0 {
 		up.Body = upload
 		if c.req.Chunked() {
-			up.Trailer = c.requestTrailers
+			up.Declared, up.Trailer = c.declaredTrailers(), c.requestTrailers
 		}
 	}
 	res, err := c.s.deps.Ways.Forward(ctx, ex.Route.Service, &up)
@@ -135,11 +135,26 @@ func (c *conn) hush(u *upload) {
 func (c *conn) requestTrailers() []model.Field {
 	var out []model.Field
 	for _, f := range c.body.trailers {
-		if !c.ex.Plan.OwnsHeader(f.name) {
+		if c.ex.Plan.PassesTrailer(f.name) {
 			out = append(out, model.Field{Name: f.name, Value: f.value})
 		}
 	}
 	return out
+}
+
+// declaredTrailers are the names that the request announces: HTTP/2 targets are
+// sent no others.
+func (c *conn) declaredTrailers() (names []string) {
+	for i := range c.ex.Fields {
+		if f := &c.ex.Fields[i]; model.EqualFold(f.Name, "Trailer") {
+			for name := range strings.SplitSeq(f.Value, ",") {
+				if name = strings.Trim(name, " \t"); model.ValidToken(name) && c.ex.Plan.PassesTrailer(name) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
 }
 
 // inform passes an interim answer on (RFC 9110, 15.2).

@@ -92,13 +92,11 @@ func (x *exchange) request() *upstream.Request {
 }
 
 // takeTrailers passes trailer fields on, but for those that are not a client's to
-// set: identity, credentials, routing and framing. HAProxy let identity headers
-// through in trailers.
+// set.
 func (x *exchange) takeTrailers(req *upstream.Request) {
 	plan, r := x.ex.Plan, x.r
-	mine := func(name string) bool { return plan.OwnsHeader(name) || model.OwnHeaderFault(name) != "" }
 	for name := range r.Trailer {
-		if !mine(name) {
+		if plan.PassesTrailer(name) {
 			req.Declared = append(req.Declared, name)
 		}
 	}
@@ -107,7 +105,7 @@ func (x *exchange) takeTrailers(req *upstream.Request) {
 	}
 	req.Trailer = func() (out []model.Field) {
 		for name, values := range r.Trailer {
-			if mine(name) {
+			if !plan.PassesTrailer(name) {
 				continue
 			}
 			for _, v := range values {

@@ -154,6 +154,9 @@ func (n *Names) Owned(name string) bool {
 	return c == owned || c == configured
 }
 
+// Plain says that the name is of nothing that the gateway guards, rebuilds or ends.
+func (n *Names) Plain(name string) bool { return n.classify(name) == plain }
+
 // ExactlyOwned says the same of a name as it would be set on purpose.
 func (n *Names) Configured(name string) bool { return n.classify(name) == configured }
 
