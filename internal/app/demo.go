@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,14 +38,22 @@ const (
 // Its state is in dir, or, where that is "", in a temporary folder that goes with
 // the demo. The proxy takes port, the admin API the next; where one is taken, any
 // other.
-func Demo(ctx context.Context, dir string, port int, version string, out io.Writer) error {
+func Demo(ctx context.Context, dir string, port int, version string, out io.Writer) (err error) {
+	if err := os.MkdirAll(cmp.Or(dir, os.TempDir()), 0o700); err != nil {
+		return fmt.Errorf("making the demo's folder: %w", err)
+	}
+	ends := "Ctrl-C ends the demo; its state stays in " + dir + "."
 	if dir == "" {
+		ends = "Ctrl-C ends the demo and removes its folder."
 		temp, err := os.MkdirTemp("", "sallyport-demo-")
 		if err != nil {
 			return fmt.Errorf("making the demo's folder: %w", err)
 		}
 		defer func() { _ = os.RemoveAll(temp) }()
 		dir = temp
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return fmt.Errorf("the demo's folder: %w", err)
 	}
 	next := port + 1
 	if port == 0 {
@@ -79,7 +88,7 @@ listeners:
 		g.close()
 		return err
 	}
-	tellDemo(out, proxy, admin, listen.CAFile(filepath.Join(cfg.DataDir, "tls")), key)
+	tellDemo(out, ends, proxy, admin, listen.CAFile(filepath.Join(cfg.DataDir, "tls")), key)
 	return g.Run(ctx)
 }
 
@@ -152,7 +161,7 @@ expect:
   - {request: "GET /anything", then: credential_missing}
 `
 
-func tellDemo(out io.Writer, proxy, admin int, ca, key string) {
+func tellDemo(out io.Writer, ends string, proxy, admin int, ca, key string) {
 	curl := "curl -s --cacert " + ca
 	api, rest := fmt.Sprintf("https://localhost:%d", proxy), fmt.Sprintf("https://localhost:%d", admin)
 	lines := []struct{ what, command string }{
@@ -166,7 +175,7 @@ func tellDemo(out io.Writer, proxy, admin int, ca, key string) {
 		{"Why bob may not write, step by step.", curl + " -u admin:" + demoAdmin + " -H 'Content-Type: application/json' -d '{\"method\":\"POST\",\"url\":\"/anything\",\"user\":\"bob\"}' " + rest + "/v2/explain"},
 		{"What happened.", curl + " -u admin:" + demoAdmin + " '" + rest + "/v2/auditEvents?limit=5'"},
 	}
-	_, _ = fmt.Fprintf(out, "Sallyport is serving a demo: API at %s, administration at %s.\nPaste these into another terminal; Ctrl-C ends the demo and removes its folder.\n", api, rest)
+	_, _ = fmt.Fprintf(out, "Sallyport is serving a demo: API at %s, administration at %s.\nPaste these into another terminal. %s\n", api, rest, ends)
 	for _, l := range lines {
 		_, _ = fmt.Fprintf(out, "\n# %s\n%s\n", l.what, l.command)
 	}

@@ -27,7 +27,7 @@ func (e explainer) Explain(ctx context.Context, r rest.ExplainRequest) (*model.D
 type auditor struct{ log *audit.Log }
 
 func (a auditor) Query(ctx context.Context, q rest.AuditQuery) ([]model.Event, string, error) {
-	p, err := a.log.Query(ctx, audit.Query{Filter: q.Filter, Cursor: q.Cursor, Limit: q.Limit})
+	p, err := a.log.Query(ctx, audit.Query{Filter: q.Filter, Cursor: q.Cursor, Limit: q.Limit, Joined: true})
 	return p.Items, p.NextCursor, err
 }
 
