@@ -28,7 +28,7 @@ var allowed = []struct {
 	{"snapshot", []string{"model"}},
 	{"audit", []string{"model"}},
 	{"metrics", nil},
-	{"fetch", nil},
+	{"fetch", []string{"model"}},
 	{"problem", []string{"model"}},
 	{"gate/match", []string{"model"}},
 	{"gate/strip", []string{"model"}},
