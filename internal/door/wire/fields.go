@@ -38,11 +38,21 @@ type framing struct {
 	upgrade    string // value of Upgrade
 	connUpg    bool   // Connection lists upgrade
 	te         bool   // any Transfer-Encoding
+	upgrades   int
 	hosts      int
 	host       string
 	expect100  bool
 	lengths    int
 	teTrailers bool
+}
+
+// protocol is what the message would switch to; "" where several are named, for
+// then nobody can say which.
+func (f *framing) protocol() string {
+	if f.upgrades != 1 || !f.connUpg {
+		return ""
+	}
+	return f.upgrade
 }
 
 // parseFields reads field lines up to and including the empty line. It appends all
@@ -131,9 +141,7 @@ func (f *framing) note(name, value string) (host bool, err error) {
 		}
 	case 7:
 		if model.EqualFold(name, "Upgrade") {
-			if f.upgrade != "" {
-				return false, Malformed("there is more than one Upgrade field")
-			}
+			f.upgrades++
 			f.upgrade = value
 		}
 	case 10:

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"net/netip"
 
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -117,7 +118,7 @@ func (r *Request) settle(f *framing) error {
 	r.Close = f.close || r.Minor == 0 && !f.keepAlive
 	r.Expect100 = f.expect100 && r.Minor == 1 && r.Length != 0
 	r.Trailers = f.teTrailers
-	if f.connUpg && r.Minor == 1 && r.Method == "GET" && r.Length == 0 && model.EqualFold(f.upgrade, "websocket") {
+	if r.Minor == 1 && r.Method == "GET" && r.Length == 0 && model.EqualFold(f.protocol(), "websocket") {
 		r.Upgrade = "websocket"
 	}
 	return nil
@@ -126,12 +127,12 @@ func (r *Request) settle(f *framing) error {
 // form reduces the target to origin-form (RFC 9112, 3.2).
 func (r *Request) form() error {
 	switch {
+	case r.Method == "CONNECT": // in whatever form: a 2xx to it would end HTTP on the way out
+		return Malformed("CONNECT is not served")
 	case r.Target[0] == '/':
 		return nil
 	case r.Target == "*" && r.Method == "OPTIONS":
 		return nil
-	case r.Method == "CONNECT":
-		return Malformed("CONNECT is not served")
 	}
 	rest, ok := cutScheme(r.Target)
 	if !ok {
@@ -144,10 +145,12 @@ func (r *Request) form() error {
 	if !model.EqualFold(rest[:slash], r.Host) {
 		return Malformed("the target's authority is not Host")
 	}
-	if rest = rest[slash:]; rest == "" {
+	switch rest = rest[slash:]; {
+	case rest == "" && r.Method == "OPTIONS":
+		rest = "*" // RFC 9112, 3.2.4
+	case rest == "":
 		rest = "/"
-	}
-	if rest[0] == '?' {
+	case rest[0] == '?':
 		return Malformed("the target has a query and no path")
 	}
 	r.Target = rest
@@ -172,38 +175,49 @@ func ValidHost(h string) bool {
 	i := 0
 	if h[0] == '[' {
 		for i = 1; i < len(h) && h[i] != ']'; i++ {
-			if !isHex(h[i]) && h[i] != ':' && h[i] != '.' {
+			if !isHex(h[i]) && h[i] != ':' && h[i] != '.' { // no zone: it would mean something here alone
 				return false
 			}
 		}
-		if i == len(h) || i < 3 {
+		if i == len(h) {
+			return false
+		}
+		if a, err := netip.ParseAddr(h[1:i]); err != nil || !a.Is6() {
 			return false
 		}
 		i++
-	} else {
-		for i < len(h) && h[i] != ':' {
-			c := h[i] | 0x20
-			if !(c >= 'a' && c <= 'z' || h[i] >= '0' && h[i] <= '9' || h[i] == '.' || h[i] == '-' || h[i] == '_') {
-				return false
-			}
-			i++
-		}
-		if i == 0 {
-			return false
-		}
-	}
-	if i == len(h) {
-		return true
-	}
-	if h[i] != ':' || i+1 == len(h) || len(h)-i > 6 {
+	} else if i = hostName(h); i == 0 {
 		return false
 	}
-	for i++; i < len(h); i++ {
-		if h[i] < '0' || h[i] > '9' {
-			return false
+	return i == len(h) || h[i] == ':' && validPort(h[i+1:])
+}
+
+// hostName gives the length of the name that h begins with; 0 = there is none. No
+// label is empty but the one behind a final dot.
+func hostName(h string) int {
+	i := 0
+	for ; i < len(h) && h[i] != ':'; i++ {
+		c := h[i]
+		switch {
+		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
+		case c == '.' && i > 0 && h[i-1] != '.':
+		default:
+			return 0
 		}
 	}
-	return true
+	return i
+}
+
+// validPort takes 1 to 65535.
+func validPort(p string) bool {
+	n := 0
+	for i := 0; i < len(p); i++ {
+		if p[i] < '0' || p[i] > '9' {
+			return false
+		}
+		n = n*10 + int(p[i]-'0')
+	}
+	return n > 0 && n < 1<<16 && len(p) <= 5
 }
 
 func isHex(c byte) bool {

@@ -93,8 +93,8 @@ func (r *Response) settle(method string, f *framing) error {
 	}
 	bodiless := r.Status < 200 || r.Status == 204 || r.Status == 304 || method == "HEAD"
 	switch {
-	case bodiless && (r.Status < 200 || r.Status == 204) && f.te:
-		return Malformed("a body where none may be")
+	case (r.Status < 200 || r.Status == 204) && (f.te || f.length > 0):
+		return Malformed("a body where none may be") // RFC 9112, 6.3: whose bytes would follow?
 	case bodiless:
 		r.Length = 0
 	case f.chunked:
@@ -106,10 +106,9 @@ func (r *Response) settle(method string, f *framing) error {
 	}
 	r.Close = f.close || r.Minor == 0 && !f.keepAlive || r.Length == LengthClose
 	if r.Status == 101 {
-		if !f.connUpg {
-			return Malformed("101 without Connection: upgrade")
+		if r.Upgrade = f.protocol(); r.Upgrade == "" {
+			return Malformed("101 without Connection: upgrade and one Upgrade")
 		}
-		r.Upgrade = f.upgrade
 	}
 	return nil
 }
