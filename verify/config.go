@@ -153,7 +153,7 @@ func (c *Config) trust(is Issuer) (*trust, error) {
 		}
 	}
 	if len(t.audiences) == 0 {
-		return nil, errors.New("Audiences is empty; a token for somebody else would pass")
+		return nil, errors.New("empty Audiences: a token for somebody else would pass")
 	}
 	if len(is.Algorithms) > 0 {
 		t.algorithms = nil

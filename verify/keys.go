@@ -90,7 +90,7 @@ func fixedKeys(keys map[string]crypto.PublicKey) (keyList, error) {
 	var list keyList
 	for id, k := range keys {
 		if !usable(k) {
-			return nil, fmt.Errorf("Keys[%q] is a %T, which cannot verify signatures", id, k)
+			return nil, fmt.Errorf("key %q is a %T, which cannot verify signatures", id, k)
 		}
 		list = append(list, publicKey{id: id, key: k})
 	}

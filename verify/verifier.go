@@ -71,7 +71,7 @@ func (v *Verifier) authenticate(r *http.Request) (Identity, *Error) {
 	}
 	list := r.Header.Values("Authorization")
 	if len(list) > 1 {
-		return Identity{}, invalid(errors.New("Authorization is there more than once"))
+		return Identity{}, invalid(errors.New("more than one Authorization"))
 	}
 	if len(list) == 0 {
 		return Identity{}, missing()

@@ -136,7 +136,10 @@ func TestAssertions(t *testing.T) {
 	good := with(nil)
 	parts := strings.Split(good, ".")
 	raw := func(header string) string { return base64.RawURLEncoding.EncodeToString([]byte(header)) }
-	point := elliptic.Marshal(elliptic.P256(), key.X, key.Y) //nolint:staticcheck // as an attacker would use it: as an HMAC secret
+	point, err := key.PublicKey.Bytes() // as an attacker would use it: as an HMAC secret
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	for _, c := range []struct {
 		name, token, want string
@@ -307,7 +310,7 @@ func TestNewReportsEveryFault(t *testing.T) {
 		{"no audience, keys by plain HTTP", Config{Issuer: "http://gateway.example"}, []string{"Audience is empty", "not https"}},
 		{"issuers", Config{Issuers: []Issuer{{}, {Issuer: "https://a"}, {Issuer: "https://b", Audiences: []string{"x"}, Algorithms: []string{"HS256"}},
 			{Issuer: "https://c", Audiences: []string{"x"}}, {Issuer: "https://d", Audiences: []string{"x"}, Keys: map[string]crypto.PublicKey{"s": small.Public()}}}},
-			[]string{"Issuer is empty", "Audiences is empty", `"HS256"`, "is not a URL", `Keys["s"]`}},
+			[]string{"Issuer is empty", "empty Audiences", `"HS256"`, "is not a URL", `key "s"`}},
 		{"a secret is no public key", Config{Issuer: gatewayURL, Audience: "x", Keys: map[string]crypto.PublicKey{"h": []byte("secret")}}, []string{"[]uint8"}},
 		{"no such policy file", Config{Issuer: gatewayURL, Audience: "x", PolicyFile: "/nowhere/policy.yaml"}, []string{"/nowhere/policy.yaml"}},
 		{"two policies", Config{Issuer: gatewayURL, Audience: "x", Policy: &Policy{}, PolicyFile: "x"}, []string{"both Policy and PolicyFile"}},

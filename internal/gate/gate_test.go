@@ -347,7 +347,9 @@ func TestExplainSaysWhatWouldHaveLetTheCallerIn(t *testing.T) {
 
 func TestPolicyTestsRefuseASet(t *testing.T) {
 	w := newWorld(t, settled)
-	users := func(name string) *model.User { return w.people.users[map[string]string{"alice": "1", "bob": "2"}[name]] }
+	users := func(name string) *model.User {
+		return w.people.users[map[string]string{"alice": "1", "bob": "2"}[name]]
+	}
 	w.plan.Set.Expect = []model.Expectation{
 		{As: "bob", Request: "POST /orders", Then: model.PermissionDenied},
 		{Request: "GET /orders", Then: model.CredentialMissing},

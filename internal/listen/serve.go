@@ -96,7 +96,8 @@ func (l *Listener) accept(h Handlers, f *feed) error {
 			if l.draining.Load() || errors.Is(err, net.ErrClosed) {
 				return err
 			}
-			if ne, ok := err.(net.Error); ok && ne.Temporary() { //nolint:staticcheck // the one way to tell
+			//lint:ignore SA1019 nothing else tells running out of descriptors from a closed socket
+			if ne, ok := err.(net.Error); ok && ne.Temporary() {
 				l.opt.Log.Warn("cannot accept connections for the moment", "listener", l.conf.Address, "cause", err)
 				time.Sleep(pause)
 				pause = min(2*pause, time.Second)

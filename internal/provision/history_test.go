@@ -50,7 +50,7 @@ func TestARollbackRestoresSecretsAndIsARevisionOfItsOwn(t *testing.T) {
 	if len(r.forgotten)-forgotten != 4 { // alice, both bobs, carl
 		t.Errorf("forgotten: %v", r.forgotten[forgotten:])
 	}
-	if out, err = r.Rollback(t.Context(), root, last, Condition{}); err != nil {
+	if _, err = r.Rollback(t.Context(), root, last, Condition{}); err != nil {
 		t.Fatal(err)
 	}
 	if r.stored("carl") == nil || r.stored("alice").Active {

@@ -45,7 +45,6 @@ type outer struct {
 	Raw      json.RawMessage   `json:"raw"`
 	Hidden   string            `json:"-"`
 	Untagged string
-	private  string
 }
 
 func (o *outer) Defaults() { o.On, o.Small, o.In.Depth = true, 7, 4 }

@@ -67,7 +67,7 @@ func TestWhatIsNotTheAdminAPIIsSaidSo(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"a page": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 404) },
 		"a redirect": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "https://elsewhere.example.com/", 302)
+			http.Redirect(w, r, "https://elsewhere.example.com/", http.StatusFound)
 		},
 		"a problem of another maker": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/problem+json")
@@ -86,7 +86,9 @@ func TestALoginNeverFollowsARedirect(t *testing.T) {
 	followed := false
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed = true }))
 	defer other.Close()
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, 307) }, Options{User: "admin", Password: "p"})
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+	}, Options{User: "admin", Password: "p"})
 	if err := c.Do(context.Background(), Call{Method: "GET", Path: "/"}, nil); err == nil || followed {
 		t.Errorf("%v; followed: %v", err, followed)
 	}

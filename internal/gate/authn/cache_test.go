@@ -186,7 +186,7 @@ func TestEpochDiffersWithEveryPart(t *testing.T) {
 		}
 		seen[e] = strings.Join(parts, "|")
 	}
-	if Epoch("a") != Epoch("a") {
+	if again := Epoch("a"); again != Epoch("a") {
 		t.Error("one thing has two epochs")
 	}
 }

@@ -105,14 +105,17 @@ func TestAnAssertionVerifiesWithALibraryAndByHand(t *testing.T) {
 	if err := json.Unmarshal(s.KeySet(), &raw); err != nil {
 		t.Fatal(err)
 	}
-	coordinate := func(name string) *big.Int {
+	coordinate := func(name string) []byte {
 		b, err := base64.RawURLEncoding.DecodeString(raw.Keys[0][name])
 		if err != nil || len(b) != 32 {
 			t.Fatalf("%s: %d bytes, %v", name, len(b), err)
 		}
-		return new(big.Int).SetBytes(b)
+		return b
 	}
-	public := &ecdsa.PublicKey{Curve: elliptic.P256(), X: coordinate("x"), Y: coordinate("y")}
+	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{4}, append(coordinate("x"), coordinate("y")...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil || len(signature) != 64 {
 		t.Fatal(len(signature), err)
@@ -306,8 +309,10 @@ func TestTheKeySetNeverHoldsPrivateParts(t *testing.T) {
 		}
 	}
 	for _, k := range s.ring.Load().keys {
-		d := make([]byte, 32)
-		k.private.D.FillBytes(d)
+		d, err := k.private.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if bytes.Contains(s.KeySet(), []byte(base64.RawURLEncoding.EncodeToString(d))) {
 			t.Error("a private key is published")
 		}

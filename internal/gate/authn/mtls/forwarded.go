@@ -83,11 +83,11 @@ func readClientCert(value, chain string) (leaf *x509.Certificate, intermediates 
 // readSequence reads ":base64:" (RFC 8941, 3.3.5) that holds one certificate.
 func readSequence(s string) (*x509.Certificate, error) {
 	if len(s) < 3 || s[0] != ':' || s[len(s)-1] != ':' || strings.ContainsAny(s, "\r\n") {
-		return nil, errors.New("not a byte sequence of RFC 8941, as :base64:")
+		return nil, errors.New("not a byte sequence of RFC 8941 (colon, base64, colon)")
 	}
 	der, err := base64.StdEncoding.Strict().DecodeString(s[1 : len(s)-1])
 	if err != nil {
-		return nil, errors.New("not a byte sequence of RFC 8941, as :base64:")
+		return nil, errors.New("not a byte sequence of RFC 8941 (colon, base64, colon)")
 	}
 	c, err := x509.ParseCertificate(der)
 	if err != nil {
