@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"golang.org/x/crypto/argon2"
 )
 
 // The parameters of hashes made today: OWASP's floor for argon2id. Memory is in KiB.
@@ -36,17 +34,17 @@ type argon2id struct {
 	salt, sum      []byte
 }
 
-func newArgon2id(password string) string {
+func newArgon2id(m *arena, password string) string {
 	salt := make([]byte, saltLen)
 	rand.Read(salt) // never fails: crypto/rand ends the process instead
 	a := &argon2id{memory: memory, passes: passes, lanes: lanes, salt: salt, sum: make([]byte, sumLen)}
-	return a.with(password).String()
+	return a.with(m, password).String()
 }
 
 // with is the hash of a password under the same parameters and salt.
-func (a *argon2id) with(password string) *argon2id {
+func (a *argon2id) with(m *arena, password string) *argon2id {
 	c := *a
-	c.sum = derive([]byte(password), a.salt, a.passes, a.memory, a.lanes, uint32(len(a.sum)))
+	c.sum = m.derive([]byte(password), a.salt, a.passes, a.memory, a.lanes, uint32(len(a.sum)))
 	return &c
 }
 
@@ -61,7 +59,7 @@ func impossibleHash() string {
 
 func (a *argon2id) String() string {
 	e := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, a.memory, a.passes, a.lanes,
+	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", a.memory, a.passes, a.lanes,
 		e.EncodeToString(a.salt), e.EncodeToString(a.sum))
 }
 
@@ -99,8 +97,8 @@ func parameter(s, name string, most uint32) (uint32, bool) {
 	return uint32(n), err == nil && uint32(n) <= most
 }
 
-func (a *argon2id) matches(password string) bool {
-	return subtle.ConstantTimeCompare(a.with(password).sum, a.sum) == 1
+func (a *argon2id) matches(m *arena, password string) bool {
+	return subtle.ConstantTimeCompare(a.with(m, password).sum, a.sum) == 1
 }
 
 func (a *argon2id) longest() int { return MaxPassword }

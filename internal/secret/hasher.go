@@ -30,14 +30,14 @@ type Options struct {
 	Parallel int
 	// Queue is how many may wait for their turn. Default 256.
 	Queue int
-	// Wait is the longest that one waits. Default 5 s.
+	// Wait is the longest that one waits. Default 10 s.
 	Wait time.Duration
 }
 
 // Hasher computes and checks password hashes, bounded in parallel. It is safe for
 // concurrent use.
 type Hasher struct {
-	slots   chan struct{}
+	slots   chan *arena // one for each hash that may be computed at once
 	waiting atomic.Int64
 	queue   int64
 	wait    time.Duration
@@ -56,10 +56,13 @@ func NewHasher(o Options) *Hasher {
 		o.Queue = 256
 	}
 	if o.Wait <= 0 {
-		o.Wait = 5 * time.Second
+		o.Wait = 10 * time.Second
 	}
-	return &Hasher{slots: make(chan struct{}, o.Parallel), queue: int64(o.Queue), wait: o.Wait,
-		nobody: impossibleHash()}
+	h := &Hasher{slots: make(chan *arena, o.Parallel), queue: int64(o.Queue), wait: o.Wait, nobody: impossibleHash()}
+	for range o.Parallel {
+		h.slots <- new(arena)
+	}
+	return h
 }
 
 // Hash makes the argon2id hash of a password, in PHC form. Errors: ErrBusy,
@@ -68,11 +71,12 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	if len(password) > MaxPassword {
 		return "", ErrTooLong
 	}
-	if err := h.enter(ctx); err != nil {
+	m, err := h.enter(ctx)
+	if err != nil {
 		return "", err
 	}
-	defer h.leave()
-	return newArgon2id(password), nil
+	defer h.leave(m)
+	return newArgon2id(m, password), nil
 }
 
 // Verify compares a password with a stored hash. An empty hash stands for nobody:
@@ -81,7 +85,8 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 // says that the password is right and its hash weaker than those made today.
 // Errors: ErrBusy, ErrHash, or the context's; ok is false with each.
 func (h *Hasher) Verify(ctx context.Context, hash, password string) (ok, upgrade bool, err error) {
-	if err := h.enter(ctx); err != nil {
+	m, err := h.enter(ctx)
+	if err != nil {
 		return false, false, err
 	}
 	start := time.Now()
@@ -92,14 +97,14 @@ func (h *Hasher) Verify(ctx context.Context, hash, password string) (ok, upgrade
 	// Passwords that are too long still cost their hash: the answer to one must
 	// not tell by its speed whether the name exists.
 	fits := len(password) <= want.longest()
-	ok = want.matches(clip(password, want.longest())) && fits
+	ok = want.matches(m, clip(password, want.longest())) && fits
 	if !ok && want.cheap() {
 		nobody, _ := readHash(h.nobody)
-		nobody.matches(clip(password, MaxPassword))
+		nobody.matches(m, clip(password, MaxPassword))
 		want = nobody
 	}
 	h.pace.saw(want.kind(), time.Since(start))
-	h.leave()
+	h.leave(m)
 	switch {
 	case hash == "":
 		ok = false
@@ -133,29 +138,29 @@ func (h *Hasher) Later(password string, done func(hash string)) {
 // Close waits until what was left for later is done.
 func (h *Hasher) Close() { h.later.Wait() }
 
-func (h *Hasher) enter(ctx context.Context) error {
+func (h *Hasher) enter(ctx context.Context) (*arena, error) {
 	select {
-	case h.slots <- struct{}{}:
-		return nil
+	case m := <-h.slots:
+		return m, nil
 	default:
 	}
 	if h.waiting.Add(1) > h.queue {
 		h.waiting.Add(-1)
-		return ErrBusy
+		return nil, ErrBusy
 	}
 	defer h.waiting.Add(-1)
 	t := time.NewTimer(h.wait)
 	defer t.Stop()
 	select {
-	case h.slots <- struct{}{}:
-		return nil
+	case m := <-h.slots:
+		return m, nil
 	case <-t.C:
-		return ErrBusy
+		return nil, ErrBusy
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
-func (h *Hasher) leave() { <-h.slots }
+func (h *Hasher) leave(m *arena) { h.slots <- m }
 
 func clip(s string, n int) string { return s[:min(len(s), n)] }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 var htpasswdLines = map[string]string{ // all of the password "myPassword"; apr1 and SHA as Apache's manual shows them
@@ -69,6 +71,22 @@ func TestBcryptComparesWholePasswordsOnly(t *testing.T) {
 	}
 	if ok, _, _ := h.Verify(context.Background(), hash, long+"tail"); ok {
 		t.Error("what bcrypt cuts off was not compared, and passed")
+	}
+}
+
+func TestSlicedBcryptIsBcrypt(t *testing.T) {
+	for _, n := range []int{0, 1, 7, 8, 55, 56, 71, 72} {
+		password := strings.Repeat("p\xc3\xa4", 40)[:n]
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, version := range []string{"$2a$", "$2b$", "$2y$"} {
+			b, err := readBcrypt(version + string(hash[4:]))
+			if err != nil || !b.matches(nil, password) || b.matches(nil, password+"x") != (n == 72) {
+				t.Errorf("%d bytes as %s: %v", n, version, err)
+			}
+		}
 	}
 }
 
@@ -173,14 +191,14 @@ func TestHashingIsBoundedInParallelAndQueue(t *testing.T) {
 
 func TestWhoGivesUpWaitingIsNotHashed(t *testing.T) {
 	h := NewHasher(Options{Parallel: 1})
-	h.slots <- struct{}{}
+	<-h.slots
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	if _, _, err := h.Verify(ctx, "", "x"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	h = NewHasher(Options{Parallel: 1, Wait: time.Millisecond})
-	h.slots <- struct{}{}
+	<-h.slots
 	if _, err := h.Hash(context.Background(), "x"); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v", err)
 	}
@@ -198,7 +216,7 @@ func TestLaterHandsOverAHash(t *testing.T) {
 
 func argonOf(password string, m, t uint32, p uint8) string {
 	a := &argon2id{memory: m, passes: t, lanes: p, salt: make([]byte, 16), sum: make([]byte, 32)}
-	return a.with(password).String()
+	return a.with(new(arena), password).String()
 }
 
 func FuzzStoredHash(f *testing.F) {
@@ -218,6 +236,6 @@ func FuzzStoredHash(f *testing.F) {
 		if a, ok := s.(*argon2id); ok && (a.memory > 4096 || a.passes > 2) {
 			return
 		}
-		s.matches("password") // must not panic
+		s.matches(new(arena), "password") // must not panic
 	})
 }

@@ -1,17 +1,15 @@
 package secret
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 
 	"github.com/tg123/go-htpasswd"
-	"golang.org/x/crypto/bcrypt"
 )
 
 // stored is a hash that was read: of whichever kind.
 type stored interface {
-	matches(password string) bool
+	matches(m *arena, password string) bool
 	longest() int // bytes of a password that it takes in
 	cheap() bool  // so fast that its speed would tell it from nobody's
 	weak() bool   // to be replaced on the next login
@@ -37,51 +35,6 @@ func readHash(s string) (stored, error) {
 	}
 	return readHtpasswd(s)
 }
-
-// maxBcryptCost is about two seconds of one core; each step above doubles it.
-const maxBcryptCost = 15
-
-// bcryptLongest is all that bcrypt ever reads of a password.
-const bcryptLongest = 72
-
-// Bcrypt makes a bcrypt hash. Longer passwords than bcrypt reads are refused:
-// ErrTooLong.
-func Bcrypt(password string, cost int) (string, error) {
-	if cost > maxBcryptCost {
-		return "", ErrHash
-	}
-	b, err := bcrypt.GenerateFromPassword([]byte(password), cost)
-	if errors.Is(err, bcrypt.ErrPasswordTooLong) {
-		return "", ErrTooLong
-	}
-	return string(b), err
-}
-
-type bcryptHash struct {
-	hash []byte
-	cost int
-}
-
-func readBcrypt(s string) (*bcryptHash, error) {
-	const length = 60
-	if len(s) != length || !strings.ContainsRune("aby", rune(s[2])) || s[3] != '$' || s[6] != '$' ||
-		!within(s[7:], cryptAlphabet) {
-		return nil, ErrHash
-	}
-	cost, err := bcrypt.Cost([]byte(s))
-	if err != nil || cost < bcrypt.MinCost || cost > maxBcryptCost {
-		return nil, ErrHash
-	}
-	return &bcryptHash{[]byte(s), cost}, nil
-}
-
-func (b *bcryptHash) matches(password string) bool {
-	return bcrypt.CompareHashAndPassword(b.hash, []byte(password)) == nil
-}
-func (b *bcryptHash) longest() int { return bcryptLongest }
-func (b *bcryptHash) cheap() bool  { return b.cost < 8 }
-func (b *bcryptHash) weak() bool   { return true }
-func (b *bcryptHash) kind() string { return "bcrypt " + strconv.Itoa(b.cost) }
 
 // htpasswdHash is one of the forms that only htpasswd files use.
 type htpasswdHash struct {
@@ -140,8 +93,10 @@ func shaCrypted(s string, sum int) bool {
 
 func within(s, alphabet string) bool { return strings.Trim(s, alphabet) == "" }
 
-func (h *htpasswdHash) matches(password string) bool { return h.parsed.MatchesPassword(password) }
-func (h *htpasswdHash) longest() int                 { return MaxPassword }
-func (h *htpasswdHash) cheap() bool                  { return true }
-func (h *htpasswdHash) weak() bool                   { return true }
-func (h *htpasswdHash) kind() string                 { return h.name }
+func (h *htpasswdHash) matches(_ *arena, password string) bool {
+	return h.parsed.MatchesPassword(password)
+}
+func (h *htpasswdHash) longest() int { return MaxPassword }
+func (h *htpasswdHash) cheap() bool  { return true }
+func (h *htpasswdHash) weak() bool   { return true }
+func (h *htpasswdHash) kind() string { return h.name }
