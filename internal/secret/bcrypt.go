@@ -52,7 +52,7 @@ func readBcrypt(s string) (*bcryptHash, error) {
 	salt, saltErr := bcryptEncoding().DecodeString(s[saltAt:sumAt])
 	sum, sumErr := bcryptEncoding().DecodeString(s[sumAt:])
 	if err != nil || saltErr != nil || sumErr != nil || strings.ContainsAny(s, "\r\n") ||
-		cost < bcrypt.MinCost || cost > maxBcryptCost {
+		int(cost) < bcrypt.MinCost || cost > maxBcryptCost {
 		return nil, ErrHash
 	}
 	return &bcryptHash{int(cost), salt, sum}, nil
