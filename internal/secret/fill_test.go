@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"go.uber.org/goleak"
 	"golang.org/x/crypto/argon2"
 )
 
@@ -61,4 +62,9 @@ func BenchmarkHash(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestAHashLeavesNothingRunning(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	new(arena).derive([]byte("password"), []byte("somesalt"), 2, 1024, 1, 32)
 }
