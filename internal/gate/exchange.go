@@ -74,7 +74,7 @@ type Exchange struct {
 	// Event is the recorder's, kept here so that a request allocates none.
 	Event model.Event
 
-	proofs  [4]*authn.Proof
+	proofs  [authn.MaxMethods]*authn.Proof
 	ip      ipText
 	authz   authz.Facts
 	scratch []byte
