@@ -306,4 +306,3 @@ identityProviders: [{name: idp, type: jwt, issuer: "https://idp.example.com", au
 		t.Error("nothing was going on when it was killed")
 	}
 }
-

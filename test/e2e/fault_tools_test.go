@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -410,3 +412,26 @@ func (g *gateway) again(t testing.TB) (took time.Duration) {
 }
 
 func jsonInto(text string, v any) bool { return json.Unmarshal([]byte(text), v) == nil }
+
+// newProgram prepares what launch starts at once.
+func newProgram(t testing.TB, dir, path string, args ...string) *program {
+	p := &program{t: t, name: filepath.Base(path), cmd: exec.Command(path, args...), log: &lockedBuffer{}, exited: make(chan struct{})}
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, p.log, p.log
+	p.cmd.Env = append(os.Environ(), "SALLYPORT_ADMIN_PASSWORD="+adminPassword)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return p
+}
+
+func (p *program) begin(t testing.TB) {
+	t.Helper()
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.err = p.cmd.Wait(); close(p.exited) }()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", p.name, tail(p.log.String(), 8000))
+		}
+	})
+}
