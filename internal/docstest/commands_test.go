@@ -17,6 +17,7 @@ import (
 // writes to the process's own standard output, so one at a time.
 func cliOutput(t *testing.T, args ...string) string {
 	t.Helper()
+	t.Setenv("COLUMNS", "100")
 	stdout.Lock()
 	defer stdout.Unlock()
 	r, w, err := os.Pipe()
