@@ -35,7 +35,10 @@ type cutKey struct{ user, credential string } // credential "" = all of the user
 type Stream struct {
 	User, Credential string
 	Since            time.Time // when the request arrived
-	Cut              func()    // ends the stream; must not block, and may run more than once
+	// Cut ends the stream. It may run more than once, but never after Remove has
+	// returned: what the stream belonged to may serve somebody else by then. It is
+	// called with the register locked, so it must not wait, nor call the register.
+	Cut func()
 
 	prev, next *Stream
 	listed     bool
@@ -112,8 +115,9 @@ func (s *Streams) CutCredential(userID, credentialID string) int {
 
 func (s *Streams) cut(k cutKey) int {
 	sh, now := s.shard(k.user), s.now()
-	var end []func()
+	n := 0
 	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	if now.Sub(sh.swept) > remembered {
 		for old, at := range sh.cuts {
 			if now.Sub(at) > remembered {
@@ -125,14 +129,11 @@ func (s *Streams) cut(k cutKey) int {
 	sh.cuts[k] = now
 	for st := sh.open[k.user]; st != nil; st = st.next {
 		if k.credential == "" || k.credential == st.Credential {
-			end = append(end, st.Cut)
+			st.Cut()
+			n++
 		}
 	}
-	sh.mu.Unlock()
-	for _, f := range end {
-		f()
-	}
-	return len(end)
+	return n
 }
 
 // CutUnless ends what the user has open with credentials that do not stand any
@@ -155,21 +156,19 @@ func (s *Streams) CutUnless(userID string, stands func(credentialID string) bool
 
 // CutAll ends everything: the end of a drain.
 func (s *Streams) CutAll() int {
-	var end []func()
+	n := 0
 	for i := range s.sh {
 		sh := &s.sh[i]
 		sh.mu.Lock()
 		for _, first := range sh.open {
 			for st := first; st != nil; st = st.next {
-				end = append(end, st.Cut)
+				st.Cut()
+				n++
 			}
 		}
 		sh.mu.Unlock()
 	}
-	for _, f := range end {
-		f()
-	}
-	return len(end)
+	return n
 }
 
 // Open is how many streams are registered.

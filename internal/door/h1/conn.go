@@ -4,53 +4,99 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
+	"net/http"
 	"net/netip"
-	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/door"
+	"github.com/sallyport/sallyport/internal/door/upstream"
 	"github.com/sallyport/sallyport/internal/door/wire"
 	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/record"
 )
 
-// conn is one client connection. Its goroutine owns everything but what is atomic.
+// conn is one client connection. Its goroutine owns everything but what is atomic
+// or has a lock of its own.
 type conn struct {
-	s    *Server
-	nc   net.Conn
-	tls  *model.TLSFacts
-	peer netip.Addr
-	port uint16
+	s     *Server
+	nc    net.Conn
+	tls   *model.TLSFacts
+	asked time.Time // when tls was asked for
+	peer  netip.Addr
+	port  uint16
 
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
-	idle   atomic.Bool // waiting for a request: a drain may end it
-	wmu    sync.Mutex  // an interim answer may come from another goroutine
-	client guard       // deadline of the client's side
-	target guard       // deadline of the target's side
+	rest   rest
+	client guard // writing to the client, and waiting for its next head
+	feed   guard // waiting for more of a body
+	target guard // the target's side
+	life   guard // what the caller's credential allows
+	asks   asks
 
 	in   input
 	req  wire.Request
 	body body
-	out  []byte
+	desk *desk
+	out  []byte // the desk's, as far as it is filled
 
-	resFields []model.Field
-	ex        *gate.Exchange
-	stream    door.Stream
-	began     time.Time
-
-	// of the answer under way
+	ex      *gate.Exchange
+	streams [2]door.Stream // the user's and the client's
+	held    upstream.Direct
+	holds   bool // held is to be given back
+	spent   int  // how many times the request was sent again
+	began   time.Time
+	decided bool // and not completed
 	status  int
-	sent    int64       // body bytes
-	started atomic.Bool // the answer's head is out
-	broken  bool        // the connection cannot be kept
+	sent    int64 // body bytes of the answer
 	wait    time.Duration
+	wmu     sync.Mutex  // interim answers may come from another goroutine
+	started atomic.Bool // the final answer's head is out; set under wmu
+	told    bool        // 100 (Continue) has been said; guarded by wmu
+	broken  atomic.Bool // the connection cannot be kept
+	severed bool        // by RST: there is nothing to linger for
+}
+
+// desk is what an exchange works with, and an idle connection does without.
+type desk struct {
+	out      []byte
+	req, res []model.Field
+}
+
+const deskSize = bufferSize + 4<<10 // a head, and a block behind it
+
+var desks = sync.Pool{New: func() any { return &desk{out: make([]byte, 0, deskSize)} }}
+
+func (c *conn) sit() {
+	if c.desk == nil {
+		c.desk = desks.Get().(*desk)
+		c.out, c.req.Fields = c.desk.out[:0], c.desk.req[:0]
+	}
+}
+
+// leave gives the desk back, without what an odd request has made it grow to.
+func (c *conn) leave() {
+	d := c.desk
+	if d == nil {
+		return
+	}
+	d.req = c.req.Fields[:0]
+	if cap(d.req) > wire.MaxFields {
+		d.req = nil
+	}
+	if cap(d.res) > wire.MaxFields {
+		d.res = nil
+	}
+	if cap(c.out) <= 4*deskSize {
+		d.out = c.out[:0]
+	}
+	c.desk, c.out, c.req.Fields = nil, nil, nil
+	desks.Put(d)
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -63,30 +109,31 @@ func newConn(s *Server, nc net.Conn) *conn {
 	if a, err := netip.ParseAddrPort(nc.LocalAddr().String()); err == nil {
 		c.port = a.Port()
 	}
-	if t, ok := nc.(*tls.Conn); ok && s.deps.TLS != nil {
-		state := t.ConnectionState()
-		c.tls = s.deps.TLS.Facts(&state)
-	}
-	c.stream.Cut = c.abort
+	c.streams[0].Cut, c.streams[1].Cut = c.abort, c.abort
 	return c
 }
 
 // serve answers requests, one after the other, until the connection ends.
 func (c *conn) serve() {
 	for {
-		c.idle.Store(true)
-		if c.s.draining.Load() && c.in.r == c.in.w {
-			return
+		idle := c.s.cfg.IdleTimeout
+		if c.s.draining.Load() { // a request may be on its way even so
+			idle = min(idle, lull)
 		}
-		c.client.set(c.nc, time.Now().Add(c.s.cfg.IdleTimeout))
+		c.rest.begin()
+		c.client.set(c.nc, time.Now().Add(idle))
 		n, err := c.in.head(&c.req, c.s.cfg.HeaderBytes, c.begin)
-		timedOut := c.client.clear()
+		if c.client.clear() && err == nil {
+			c.unblock()
+		}
 		if err != nil {
-			c.refuseHead(err, timedOut)
+			c.refuseHead(err)
 			return
 		}
 		c.in.r = n
-		if !c.exchange() {
+		keep := c.exchange()
+		c.leave()
+		if !keep {
 			c.linger()
 			return
 		}
@@ -96,40 +143,44 @@ func (c *conn) serve() {
 // begin is called with a request's first byte: from now on it is the head's time
 // that counts, and a drain waits.
 func (c *conn) begin() {
-	c.idle.Store(false)
+	if c.rest.end() {
+		c.unblock()
+	}
+	c.sit()
 	c.began = c.s.deps.Now()
 	c.client.deadline.Store(time.Now().Add(c.s.cfg.HeaderTimeout).UnixNano())
 }
 
 // refuseHead answers a head that is not one, where the client can still hear it.
-func (c *conn) refuseHead(err error, timedOut bool) {
+func (c *conn) refuseHead(err error) {
 	e := &model.Error{Code: model.RequestMalformed, Message: "The request is not well-formed HTTP/1.1."}
 	var bad wire.Malformed
 	switch {
 	case errors.Is(err, wire.TooLarge):
 		e = &model.Error{Code: model.HeadersTooLarge, Message: "The request's head is larger than this gateway takes."}
-		if firstLineTooLong(c.in.buf[:c.in.w]) {
+		if firstLineTooLong(c.in.buf[:c.in.w], c.s.cfg.HeaderBytes) {
 			e = &model.Error{Code: model.URITooLong, Message: "The request's target is longer than this gateway takes."}
 		}
 	case errors.As(err, &bad):
 	default: // gone, slow, or never began: nobody to answer
-		_ = timedOut
 		return
 	}
 	c.req = wire.Request{Method: "?", Fields: c.req.Fields[:0], Close: true, Minor: 1}
 	c.acquire()
-	c.ex.Err, c.ex.Step, c.ex.Detail = e.WithCause(err), gate.StepParse, err.Error()
 	c.body.start(&c.in, 0, 0)
-	c.s.deps.Gate.Decide(c.ctx, c.ex)
-	c.refuse(c.ex.Err)
-	c.complete(nil, "")
+	c.ex.Err, c.ex.Step, c.ex.Detail = e.WithCause(err), gate.StepParse, err.Error()
+	c.answer()
 	c.in.r = c.in.w
 	c.linger()
 }
 
-func firstLineTooLong(b []byte) bool {
-	for _, x := range b {
-		if x == '\n' {
+// firstLineTooLong says whether the first line alone takes up the limit.
+func firstLineTooLong(b []byte, limit int) bool {
+	if len(b) > 2 && b[0] == '\r' && b[1] == '\n' {
+		b = b[2:]
+	}
+	for i := range min(len(b), limit-2) {
+		if b[i] == '\n' {
 			return false
 		}
 	}
@@ -143,42 +194,91 @@ func (c *conn) acquire() {
 	r := &c.req
 	ex.ID = door.NewID()
 	ex.Method, ex.Request.Target, ex.Host, ex.Upgrade = r.Method, r.Target, r.Host, r.Upgrade
-	ex.Scheme, ex.TLS = "http", c.tls
-	if c.tls != nil {
+	ex.Scheme, ex.TLS = "http", c.handshake()
+	if ex.TLS != nil {
 		ex.Scheme = "https"
 	}
 	ex.Fields = append(ex.Fields[:0], r.Fields...)
 	ex.Peer, ex.Port, ex.Time = c.peer, c.port, c.began
-	c.status, c.sent, c.broken, c.wait = 0, 0, false, 0
+	c.status, c.sent, c.wait, c.told, c.decided = 0, 0, 0, false, false
+	c.broken.Store(false)
 	c.started.Store(false)
+}
+
+// recheck is how long the verdict on a client's certificate is believed: a
+// revocation reaches connections that are open.
+const recheck = time.Second
+
+// handshake gives what the handshake settled; nil on a plain connection.
+func (c *conn) handshake() *model.TLSFacts {
+	t, ok := c.nc.(*tls.Conn)
+	if !ok || c.tls != nil && (c.tls.Certificate == nil && c.tls.CertificateFault == "" || c.began.Sub(c.asked) < recheck) {
+		return c.tls
+	}
+	state := t.ConnectionState()
+	c.asked = c.began
+	if c.s.deps.TLS != nil {
+		c.tls = c.s.deps.TLS.Facts(&state)
+	} else {
+		c.tls = &model.TLSFacts{ServerName: state.ServerName, Version: state.Version, Cipher: state.CipherSuite}
+	}
+	return c.tls
 }
 
 // exchange decides one request and answers it; false = the connection ends.
 func (c *conn) exchange() bool {
 	c.acquire()
 	c.body.start(&c.in, c.req.Length, 0)
-	keep := c.answer()
-	c.ex = nil
-	if c.broken || c.req.Close || c.s.draining.Load() {
-		keep = false
-	}
-	if keep && !c.body.drain(64<<10, time.Now().Add(c.s.cfg.HeaderTimeout)) {
-		keep = false
+	c.screen()
+	c.answer()
+	keep := !c.req.Close && !c.broken.Load()
+	if keep && !c.body.ended {
+		c.feed.setRead(c.nc, time.Now().Add(c.s.cfg.HeaderTimeout))
+		keep = c.body.drain(drainMost)
+		if c.feed.clear() {
+			keep = false
+		}
 	}
 	c.body.finish()
-	return keep
+	return keep && c.ctx.Err() == nil
+}
+
+// screen refuses what needs no plan to be refused.
+func (c *conn) screen() {
+	ex, d := c.ex, &c.s.deps
+	switch {
+	case ex.Method == http.MethodTrace:
+		// An answer to TRACE is the request as the backend saw it: the caller would
+		// be shown the assertion and the gateway's own credential.
+		ex.Err = &model.Error{Code: model.MethodNotAllowed, Message: "TRACE is not served here.",
+			Allow: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}}
+		ex.Step, ex.Detail = gate.StepParse, "TRACE would show what the gateway adds"
+	case door.Reserved(ex.Request.Target) && d.Local(ex.Host, path(ex.Request.Target)) == nil:
+		ex.Err = model.NewError(model.RouteNotFound, "There is nothing here.")
+		ex.Step, ex.Detail = gate.StepMatch, "one of the gateway's own paths, and none that there is"
+	case ex.TLS != nil && ex.TLS.ServerName != "" && d.TLS != nil && d.TLS.Misdirected(ex.TLS.ServerName, ex.Host):
+		ex.Err = model.NewError(model.Misdirected, "This connection was opened for another host name.")
+		ex.Step, ex.Detail = gate.StepAccept, "server name "+ex.TLS.ServerName+", host "+ex.Host
+	}
 }
 
 // answer brings one exchange to its end. The exchange is released on return.
-func (c *conn) answer() bool {
+func (c *conn) answer() {
 	ex, d := c.ex, &c.s.deps
-	defer d.Gate.Release(ex)
-	if h := c.local(); h != nil {
-		return c.answerLocal(h)
+	defer func() {
+		if v := recover(); v != nil {
+			c.fault(v)
+		}
+		c.ex = nil
+		d.Gate.Release(ex)
+	}()
+	if ex.Err == nil {
+		if h := c.local(); h != nil {
+			c.answerLocal(h)
+			return
+		}
 	}
-	if c.tls != nil && c.tls.ServerName != "" && d.TLS.Misdirected(c.tls.ServerName, ex.Host) {
-		ex.Err, ex.Step = &model.Error{Code: model.Misdirected, Message: "This connection was opened for another host name."}, gate.StepAccept
-	}
+	c.decided = true
 	d.Gate.Decide(c.ctx, ex)
 	var failed *model.Error
 	detail := ""
@@ -191,86 +291,31 @@ func (c *conn) answer() bool {
 		failed, detail = c.forward()
 	}
 	c.complete(failed, detail)
-	return true
 }
 
 func (c *conn) complete(failed *model.Error, detail string) {
+	if !c.decided {
+		return
+	}
+	c.decided = false
 	c.s.deps.Gate.Complete(c.ex, record.Completion{Status: c.status, BytesIn: c.body.count, BytesOut: c.sent,
 		Duration: c.s.deps.Now().Sub(c.began), Target: c.wait, Err: failed, Detail: detail})
 }
 
-// write sends b to the client, within the idle limit.
-func (c *conn) write(b []byte) error {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	c.client.set(c.nc, time.Now().Add(c.s.cfg.IdleTimeout))
-	_, err := c.nc.Write(b)
-	c.client.clear()
-	if err != nil {
-		c.broken = true
+// fault turns a panic in our code into a 500 that is counted, and into nothing that
+// could pass for an answer where one has begun. The connection ends.
+func (c *conn) fault(v any) {
+	d := &c.s.deps
+	d.Panicked()
+	d.Log.Error("a request met a fault in the gateway", "requestId", c.ex.ID, "fault", v, "stack", string(debug.Stack()))
+	c.target.clear()
+	c.life.clear()
+	c.yield()
+	for i := range c.streams {
+		d.Streams.Remove(&c.streams[i])
 	}
-	return err
-}
-
-// abort ends the connection at once, from any goroutine: a user was revoked, or a
-// drain is over.
-func (c *conn) abort() {
-	c.cancel()
-	_ = c.nc.SetDeadline(past)
-	c.target.fire()
-}
-
-// endIfIdle ends a connection that waits for a request.
-func (c *conn) endIfIdle() {
-	if c.idle.Load() {
-		_ = c.nc.SetReadDeadline(past)
-	}
-}
-
-// linger closes so that the client can read the last answer: what it still sends
-// is read for a moment, for a reset would destroy the answer on its way.
-func (c *conn) linger() {
-	if !c.started.Load() {
-		return
-	}
-	cw, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || cw.CloseWrite() != nil {
-		return
-	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
-	scrap := blocks.Get().(*block)
-	defer blocks.Put(scrap)
-	for range 64 {
-		if _, err := c.nc.Read(scrap[:]); err != nil {
-			return
-		}
-	}
-}
-
-// reset ends the connection so that the client cannot take a cut answer for a
-// whole one.
-func (c *conn) reset() {
-	c.broken = true
-	c.started.Store(false) // nothing to linger for
-	if t, ok := c.nc.(*net.TCPConn); ok {
-		_ = t.SetLinger(0)
-	} else if t, ok := c.nc.(*tls.Conn); ok {
-		if tcp, ok := t.NetConn().(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-			_ = tcp.Close()
-		}
-	}
-}
-
-func (c *conn) close() {
-	c.cancel()
-	_ = c.nc.Close()
-	c.in.r, c.in.w = 0, 0
-	c.in.release()
-}
-
-// gone says whether err means that the client went away or was cut.
-func gone(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrDeadlineExceeded)
+	c.broken.Store(true)
+	e := model.NewError(model.Internal, "The gateway met an unexpected fault.")
+	c.refuse(e)
+	c.complete(e, "panic")
 }

@@ -6,4 +6,11 @@
 // (wire), limits of time and size, keep-alive, answers of the gateway's own,
 // relaying and tunnels. It does not choose targets or keep their connections
 // (upstream does) and decides nothing (gate does).
+//
+// A request whose body is there already goes to a plain HTTP/1.1 target by the
+// direct way: one write out, one write back, on the connection's own goroutine.
+// Every other one goes the general way, over upstream's carriers.
+//
+// The strings of an exchange are views into the buffer that its head was read
+// into (input): until the exchange has ended, nothing is read into that buffer.
 package h1

@@ -1,11 +1,8 @@
 package h1
 
 import (
-	"bytes"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/model"
@@ -20,9 +17,9 @@ func (c *conn) refuse(e *model.Error) {
 	}
 	ex := c.ex
 	a := problem.Render(e, problem.Facts{RequestID: ex.ID, HTML: problem.WantsHTML(ex.Method, ex.Fields), GRPC: problem.IsGRPC(ex.Fields),
-		Head: ex.Method == "HEAD", Challenges: c.s.deps.Gate.Challenges(ex)})
-	if e.Code.Status() == 400 && e.Code != model.PathAmbiguous || e.Code == model.HeadersTooLarge || e.Code == model.URITooLong {
-		c.req.Close = true // after bytes that nobody understood, nothing is sure
+		Challenges: c.s.deps.Gate.Challenges(ex)})
+	if c.unsure(e) {
+		c.req.Close = true
 	}
 	c.head(a.Status)
 	c.fields(a.Fields)
@@ -30,18 +27,30 @@ func (c *conn) refuse(e *model.Error) {
 		c.fields(ex.Response)
 	}
 	c.finishHead(int64(len(a.Body)))
-	if ex.Method != "HEAD" {
+	if ex.Method != http.MethodHead {
 		c.out = append(c.out, a.Body...)
 		c.sent = int64(len(a.Body))
 	}
 	_ = c.flush()
 }
 
+// unsure says that nobody knows what the client sends next, or that it would take
+// too long to find out: bytes that were not understood; a body that is larger than
+// is worth reading away; one that waits for a leave that it will not get (RFC 9110,
+// 10.1.1: it may come all the same, or not).
+func (c *conn) unsure(e *model.Error) bool {
+	switch e.Code {
+	case model.RequestMalformed, model.HeadersTooLarge, model.URITooLong, model.BodyTooLarge:
+		return true
+	}
+	return !c.body.ended && (c.body.left > drainMost || c.req.Expect100 && !c.said())
+}
+
 func (c *conn) answerPreflight() {
-	c.head(204)
+	c.head(http.StatusNoContent)
 	c.field("X-Request-Id", c.ex.ID)
 	c.fields(c.ex.Response)
-	c.finishHead(-3)
+	c.finishHead(noLength)
 	_ = c.flush()
 }
 
@@ -57,10 +66,12 @@ func (c *conn) statusLine(status int, reason string) {
 	c.out = append(c.out, "\r\n"...)
 }
 
-func (c *conn) field(name, value string) {
+func (c *conn) field(name, value string) { c.out = appendField(c.out, name, value) }
+
+func (c *conn) number(name string, n int64) {
 	c.out = append(c.out, name...)
 	c.out = append(c.out, ": "...)
-	c.out = append(c.out, value...)
+	c.out = strconv.AppendInt(c.out, n, 10)
 	c.out = append(c.out, "\r\n"...)
 }
 
@@ -72,14 +83,14 @@ func (c *conn) fields(list []model.Field) {
 	}
 }
 
-// finishHead writes the framing of an answer of the gateway's own; length -3
-// leaves it out, for a status that has no body.
+// noLength leaves Content-Length out, for a status that has no body.
+const noLength = -1
+
+// finishHead writes the framing of an answer of the gateway's own.
 func (c *conn) finishHead(length int64) {
 	c.field("Date", c.s.date(time.Now()))
 	if length >= 0 {
-		c.out = append(c.out, "Content-Length: "...)
-		c.out = strconv.AppendInt(c.out, length, 10)
-		c.out = append(c.out, "\r\n"...)
+		c.number("Content-Length", length)
 	}
 	c.connection()
 	c.out = append(c.out, "\r\n"...)
@@ -87,17 +98,12 @@ func (c *conn) finishHead(length int64) {
 
 // connection says what becomes of the connection.
 func (c *conn) connection() {
-	if c.req.Close || c.broken || c.s.draining.Load() {
+	if c.req.Close || c.broken.Load() || c.s.draining.Load() {
 		c.req.Close = true
 		c.out = append(c.out, "Connection: close\r\n"...)
 	} else if c.req.Minor == 0 {
 		c.out = append(c.out, "Connection: keep-alive\r\n"...)
 	}
-}
-
-func (c *conn) flush() error {
-	c.started.Store(true)
-	return c.write(c.out)
 }
 
 // stamp is one second's Date, so that it is formatted once a second.
@@ -114,53 +120,3 @@ func (s *Server) date(now time.Time) string {
 	}
 	return d.text
 }
-
-// local is the handler of the gateway's own path, nil for everybody else's.
-func (c *conn) local() http.Handler {
-	path, _, _ := strings.Cut(c.req.Target, "?")
-	if !strings.HasPrefix(path, "/.") {
-		return nil
-	}
-	return c.s.deps.Local(c.req.Host, path)
-}
-
-// answerLocal runs a net/http handler of the gateway's own.
-func (c *conn) answerLocal(h http.Handler) bool {
-	r := &http.Request{Method: c.req.Method, Host: strings.Clone(c.req.Host), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{}, Body: http.NoBody, RemoteAddr: c.nc.RemoteAddr().String(), RequestURI: strings.Clone(c.req.Target)}
-	r = r.WithContext(c.ctx)
-	var err error
-	if r.URL, err = url.ParseRequestURI(r.RequestURI); err != nil {
-		r.URL = &url.URL{Path: "/"}
-	}
-	for i := range c.req.Fields {
-		r.Header.Add(strings.Clone(c.req.Fields[i].Name), strings.Clone(c.req.Fields[i].Value))
-	}
-	w := &localWriter{header: http.Header{}, status: 200}
-	h.ServeHTTP(w, r)
-	c.head(w.status)
-	for name, values := range w.header {
-		for _, v := range values {
-			if name != "Content-Length" {
-				c.field(name, v)
-			}
-		}
-	}
-	c.field("X-Request-Id", c.ex.ID)
-	c.finishHead(int64(w.body.Len()))
-	if c.req.Method != "HEAD" {
-		c.out = append(c.out, w.body.Bytes()...)
-	}
-	return c.flush() == nil
-}
-
-// localWriter collects a local answer, which is always small.
-type localWriter struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (w *localWriter) Header() http.Header         { return w.header }
-func (w *localWriter) WriteHeader(status int)      { w.status = status }
-func (w *localWriter) Write(b []byte) (int, error) { return w.body.Write(b) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -40,16 +41,19 @@ type Handshake interface {
 	Misdirected(serverName, host string) bool
 }
 
-// Deps are what the door needs. All are required but Local and TLS.
+// Deps are what the door needs. All are required but Local, TLS, Log and Panicked.
 type Deps struct {
 	Gate    door.Gate
 	Streams *door.Streams
 	Ways    Ways
-	// Local are the gateway's own paths, answered before routing; nil entries and
-	// other paths below /.sallyport/ are not there.
+	// Local gives the handler of the gateway's own path on a host, nil for every
+	// other path; host is as received.
 	Local func(host, path string) http.Handler
 	TLS   Handshake
 	Now   func() time.Time
+	Log   *slog.Logger
+	// Panicked counts a request that met a fault in the gateway's code.
+	Panicked func()
 }
 
 // Server serves connections. Make one with New.
@@ -65,9 +69,19 @@ type Server struct {
 	dated    atomic.Pointer[stamp]
 }
 
-// New makes a server and starts its clock, which ends what outlives its limits.
+// New makes a server and starts its clock, which ends what outlives its limits and
+// runs until Shutdown.
 func New(cfg Config, deps Deps) *Server {
 	cfg.defaults()
+	if deps.Local == nil {
+		deps.Local = func(string, string) http.Handler { return nil }
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Panicked == nil {
+		deps.Panicked = func() {}
+	}
 	s := &Server{cfg: cfg, deps: deps, conns: map[*conn]struct{}{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	go s.watch()
@@ -87,42 +101,44 @@ func (s *Server) ServeConn(nc net.Conn) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
-	if s.draining.Load() {
-		return
-	}
 	c.serve()
 }
 
-// tick is how exactly limits of time are kept.
-const tick = 200 * time.Millisecond
+const (
+	// tick is how exactly limits of time are kept.
+	tick = 200 * time.Millisecond
+	// looks is after how many ticks a client that waits for its answer is looked
+	// at: is it still there?
+	looks = 5
+)
 
-// watch ends what has passed its deadline. One clock for all connections costs a
-// request two stores instead of timers set and unset.
+// watch ends what has passed its deadline, and what nobody waits for any more.
 func (s *Server) watch() {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	var all []*conn
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-s.ctx.Done():
 			return
-		case now := <-t.C:
-			s.mu.Lock()
-			all = all[:0]
-			for c := range s.conns {
-				all = append(all, c)
-			}
-			s.mu.Unlock()
-			for _, c := range all {
-				c.client.check(now)
-				c.target.check(now)
-			}
+		case <-t.C:
 		}
+		s.mu.Lock()
+		all = all[:0]
+		for c := range s.conns {
+			all = append(all, c)
+		}
+		s.mu.Unlock()
+		now := time.Now().UnixNano()
+		for _, c := range all {
+			c.check(now, n%looks == 0)
+		}
+		clear(all)
 	}
 }
 
-// lull is how long a drain waits before it ends idle connections: their clients
-// may have a request on its way.
+// lull is how long a drain leaves idle connections open: their clients may have a
+// request on its way.
 const lull = time.Second
 
 // Drain makes every further answer the last of its connection, and ends the idle
@@ -131,13 +147,17 @@ func (s *Server) Drain() {
 	if s.draining.Swap(true) {
 		return
 	}
-	time.AfterFunc(lull, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for c := range s.conns {
-			c.endIfIdle()
-		}
-	})
+	time.AfterFunc(lull, s.endIdle)
+}
+
+// endIdle ends the connections that wait for a request, and answers how many
+// connections there are.
+func (s *Server) endIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.endIfIdle()
+	}
 }
 
 // Shutdown stops taking requests: idle connections end at once, the others when
@@ -147,28 +167,30 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	t := time.NewTicker(10 * time.Millisecond)
 	defer t.Stop()
 	defer s.stop()
-	for {
-		left := 0
-		s.mu.Lock()
-		for c := range s.conns {
-			left++
-			c.endIfIdle()
-		}
-		s.mu.Unlock()
-		if left == 0 {
-			return nil
-		}
+	for s.Open() > 0 {
+		s.endIdle()
 		select {
 		case <-ctx.Done():
-			s.mu.Lock()
-			for c := range s.conns {
-				c.abort()
-			}
-			s.mu.Unlock()
-			return errors.New("cut connections that were still at work: " + ctx.Err().Error())
+			return s.cut(ctx)
 		case <-t.C:
 		}
 	}
+	return nil
+}
+
+// cutting is how long a connection may take to end that was cut.
+const cutting = time.Second
+
+func (s *Server) cut(ctx context.Context) error {
+	s.mu.Lock()
+	for c := range s.conns {
+		c.abort()
+	}
+	s.mu.Unlock()
+	for end := time.Now().Add(cutting); s.Open() > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	return errors.New("cut connections that were still at work: " + ctx.Err().Error())
 }
 
 // Open is how many connections there are.
@@ -177,58 +199,3 @@ func (s *Server) Open() int {
 	defer s.mu.Unlock()
 	return len(s.conns)
 }
-
-// guard is one side's deadline. The side's owner sets and clears it; the server's
-// clock fires it.
-type guard struct {
-	deadline atomic.Int64 // unix nanoseconds; 0 = none
-	mu       sync.Mutex
-	nc       net.Conn
-	fired    bool
-}
-
-// set arms the guard for nc.
-func (g *guard) set(nc net.Conn, at time.Time) {
-	g.mu.Lock()
-	g.nc, g.fired = nc, false
-	g.mu.Unlock()
-	if at.IsZero() {
-		g.deadline.Store(0)
-		return
-	}
-	g.deadline.Store(at.UnixNano())
-}
-
-// fire ends what the guarded side waits for, now.
-func (g *guard) fire() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.nc != nil {
-		g.fired = true
-		_ = g.nc.SetDeadline(past)
-	}
-}
-
-// clear disarms the guard and tells whether it has fired.
-func (g *guard) clear() bool {
-	g.deadline.Store(0)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.nc = nil
-	return g.fired
-}
-
-func (g *guard) check(now time.Time) {
-	d := g.deadline.Load()
-	if d == 0 || now.UnixNano() < d {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.nc != nil && g.deadline.Load() == d {
-		g.fired = true
-		_ = g.nc.SetDeadline(past)
-	}
-}
-
-var past = time.Unix(1, 0)

@@ -1,19 +1,42 @@
 package h1
 
 import (
+	"errors"
 	"io"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/door/wire"
+	"github.com/sallyport/sallyport/internal/gate"
+	"github.com/sallyport/sallyport/internal/model"
 )
 
 // upload gives a request's body to the way out, which may read it from a goroutine
-// of its own.
+// of its own, and may go on reading after the answer has come. Behind stop nothing
+// of the exchange is touched any more.
 type upload struct {
-	c    *conn
-	mu   sync.Mutex
-	left []byte
-	end  error
-	told bool // 100 (Continue) has been said
+	c     *conn
+	plan  *gate.Plan
+	whole atomic.Bool // read to its end
+	over  atomic.Bool // the exchange wants no more of it
+
+	mu       sync.Mutex // held while the client is being waited for
+	left     []byte
+	end      error
+	stalled  bool // the client sent nothing for too long
+	trailers []model.Field
+}
+
+var errOver = errors.New("the exchange is over")
+
+// newUpload is the body of c's request; nil = it has none.
+func newUpload(c *conn) *upload {
+	if c.body.ended {
+		return nil
+	}
+	return &upload{c: c, plan: c.ex.Plan}
 }
 
 // Read reads the next bytes of the body. The first read tells a client that waits
@@ -21,49 +44,87 @@ type upload struct {
 func (u *upload) Read(p []byte) (int, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.left) == 0 {
-		if u.end != nil {
-			return 0, u.end
-		}
-		if u.c.req.Expect100 && !u.told && !u.c.started.Load() {
-			u.told = true
-			if err := u.c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); err != nil {
-				u.end = err
-				return 0, err
-			}
-		}
-		u.c.target.set(u.c.nc, time.Now().Add(u.c.s.cfg.IdleTimeout))
-		u.left, u.end = u.c.body.next()
-		u.c.target.clear()
+	if u.over.Load() {
+		return 0, errOver
+	}
+	if len(u.left) == 0 && u.end == nil {
+		u.next()
 	}
 	n := copy(p, u.left)
 	u.left = u.left[n:]
-	if len(u.left) == 0 && u.c.body.ended && u.end == nil && !u.c.body.chunked {
-		u.end = io.EOF
+	if n > 0 {
+		return n, nil
 	}
-	if n == 0 && u.end != nil {
-		return 0, u.end
-	}
-	return n, nil
+	return 0, u.end
 }
 
-// done says whether the body has been read to its end, or there was none.
-func (u *upload) done() bool {
-	if u.c.req.Length == 0 {
-		return true
+func (u *upload) next() {
+	c := u.c
+	if c.req.Expect100 && !c.said() {
+		if u.end = c.interim([]byte("HTTP/1.1 100 Continue\r\n\r\n"), true); u.end != nil {
+			return
+		}
 	}
-	if !u.mu.TryLock() {
-		return false
+	c.feed.setRead(c.nc, time.Now().Add(c.s.cfg.IdleTimeout))
+	u.left, u.end = c.body.next()
+	u.stalled = c.feed.clear()
+	if u.end == io.EOF {
+		for _, f := range c.body.trailers {
+			if u.plan.PassesTrailer(f.Name) {
+				u.trailers = append(u.trailers, f)
+			}
+		}
 	}
-	defer u.mu.Unlock()
-	return u.c.body.ended
+	u.whole.Store(c.body.ended)
 }
 
-// wait returns once no read is under way, and lets none begin.
-func (u *upload) wait() {
+// trailer gives what followed the body; it is asked for at its end.
+func (u *upload) trailer() []model.Field {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.end == nil {
-		u.end = io.ErrClosedPipe
+	return u.trailers
+}
+
+// stop returns once nobody reads the body any more, and tells whether the client's
+// connection still stands where the exchange knows: then the rest of the body can
+// be read away, and the connection kept. A nil upload has nothing to stop.
+func (u *upload) stop() bool {
+	if u == nil {
+		return true
 	}
+	u.over.Store(true)
+	if !u.whole.Load() {
+		_ = u.c.nc.SetReadDeadline(past) // wakes a read that waits for the client
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.whole.Load() {
+		u.c.unblock()
+	}
+	u.left = nil
+	return u.end == nil || u.end == io.EOF || errors.Is(u.end, os.ErrDeadlineExceeded) && !u.stalled
+}
+
+// failed says what was wrong with the body, if anything; ask behind stop.
+func (u *upload) failed() *model.Error {
+	if u == nil || u.end == nil || u.end == io.EOF {
+		return nil
+	}
+	var bad wire.Malformed
+	switch {
+	case u.end == errTooLarge:
+		return tooLarge()
+	case u.stalled:
+		return &model.Error{Code: model.RequestMalformed, Message: "The request's body stopped coming.", Err: u.end}
+	case errors.As(u.end, &bad):
+		return &model.Error{Code: model.RequestMalformed, Message: "The request's body is not well-formed.", Err: u.end}
+	}
+	return nil // the client is gone, or was not read on
+}
+
+// said says whether 100 (Continue) has gone out.
+func (c *conn) said() bool {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	return c.told
 }

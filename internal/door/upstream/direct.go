@@ -50,6 +50,22 @@ func (p *Pools) Direct(ctx context.Context, s *model.Service, key string) (d Dir
 	return Direct{Conn: c, Response: pl.service.Timeouts.Response.D(), Host: t.base.Host, e: e, l: t.lane}, true
 }
 
+// Again gives the claim a fresh connection to the same target, in the place of one
+// that the target had closed. Where it fails, the claim has ended.
+func (d *Direct) Again(ctx context.Context) error {
+	_ = d.Conn.Close()
+	c, err := d.l.Get(ctx, true)
+	if err != nil {
+		d.e.release()
+		if ctx.Err() == nil {
+			d.e.refused(err)
+		}
+		return err
+	}
+	d.Conn = c
+	return nil
+}
+
 // Answered notes that the target has begun a valid answer.
 func (d *Direct) Answered() { d.e.answered() }
 

@@ -25,6 +25,7 @@ type Request struct {
 	// Trailers: the client can take trailer fields (TE: trailers).
 	Trailers bool
 	Upgrade  string // "" or the protocol to switch to
+	Spent    int    // how many times it was sent again before it came here
 	Key      string // what balance: hash goes by
 	// Declared are the names of the trailer fields that will follow Body, and
 	// Trailer gives the fields once Body has ended; nil = none.

@@ -42,7 +42,7 @@ func (p *pool) forward(ctx context.Context, r *Request) (*Response, error) {
 	v, src := p.view.Load(), newSource(r)
 	var tried []*endpoint
 	var failure error
-	for resends, unsent := p.service.Retries, connections; ; {
+	for resends, unsent := max(p.service.Retries-r.Spent, 0), connections; ; {
 		e := v.choose(p.service.Balance, r.Key, tried)
 		if e == nil && failure == nil {
 			return nil, unreachable(p.nobody(v))

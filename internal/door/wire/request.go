@@ -151,7 +151,7 @@ func (r *Request) form() error {
 	case rest == "":
 		rest = "/"
 	case rest[0] == '?':
-		return Malformed("the target has a query and no path")
+		rest = "/" + rest
 	}
 	r.Target = rest
 	return nil

@@ -3,6 +3,8 @@ package lane
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -17,6 +19,7 @@ type Lane struct {
 
 	mu     sync.Mutex
 	idle   []*Conn // last used last
+	sweep  *time.Timer
 	closed bool
 }
 
@@ -26,15 +29,18 @@ func New(dial func(ctx context.Context) (net.Conn, error), maxIdle int, maxAge t
 	return &Lane{dial: dial, maxIdle: maxIdle, maxAge: maxAge}
 }
 
-// Conn is one connection of a lane, and the buffer that its answers are read into.
+// Conn is one connection of a lane.
 type Conn struct {
 	net.Conn
 	Reused bool
 
-	raw   syscall.RawConn
-	since time.Time // idle since
-	alive bool
-	peek  func(fd uintptr) bool
+	raw     syscall.RawConn
+	plain   bool      // what is written is what goes over the wire
+	since   time.Time // idle since
+	alive   bool
+	peek    func(fd uintptr) bool
+	written uint64 // bytes, ever
+	mark    uint64 // of them, before the request that is under way
 }
 
 // Get gives an idle connection, or a fresh one where there is none or fresh is
@@ -58,10 +64,10 @@ func (l *Lane) Get(ctx context.Context, fresh bool) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{Conn: nc}
+	c := &Conn{Conn: nc, plain: true}
 	under := nc
 	if t, ok := nc.(*tls.Conn); ok {
-		under = t.NetConn()
+		under, c.plain = t.NetConn(), false
 	}
 	if sc, ok := under.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
@@ -94,14 +100,31 @@ func (l *Lane) Put(c *Conn, now time.Time) {
 		return
 	}
 	l.idle = append(l.idle, c)
-	var old *Conn
-	if len(l.idle) > 1 && now.Sub(l.idle[0].since) > l.maxAge { // one a time keeps the lane young
-		old = l.idle[0]
-		l.idle = append(l.idle[:0], l.idle[1:]...)
+	if l.sweep == nil {
+		l.sweep = time.AfterFunc(l.maxAge, l.clear)
 	}
 	l.mu.Unlock()
-	if old != nil {
-		_ = old.Close()
+}
+
+// clear closes what has idled for too long, and comes again while anything idles:
+// a target that gets no more requests must not keep our descriptors.
+func (l *Lane) clear() {
+	now := time.Now()
+	l.mu.Lock()
+	n := 0
+	for n < len(l.idle) && now.Sub(l.idle[n].since) >= l.maxAge {
+		n++
+	}
+	old := append([]*Conn(nil), l.idle[:n]...)
+	kept := append(l.idle[:0], l.idle[n:]...)
+	clear(l.idle[len(kept):])
+	l.idle = kept
+	if l.sweep = nil; len(kept) > 0 {
+		l.sweep = time.AfterFunc(l.maxAge-now.Sub(kept[0].since), l.clear)
+	}
+	l.mu.Unlock()
+	for _, c := range old {
+		_ = c.Close()
 	}
 }
 
@@ -111,6 +134,9 @@ func (l *Lane) Close() {
 	l.closed = true
 	idle := l.idle
 	l.idle = nil
+	if l.sweep != nil {
+		l.sweep.Stop()
+	}
 	l.mu.Unlock()
 	for _, c := range idle {
 		_ = c.Close()
@@ -145,3 +171,45 @@ func (c *Conn) look(fd uintptr) bool {
 		return true
 	}
 }
+
+// Begin notes that what is written next is a request.
+func (c *Conn) Begin() { c.mark = c.written }
+
+// Write counts what it writes.
+func (c *Conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.written += uint64(n)
+	return n, err
+}
+
+// Untaken says that the target has not taken the request that began last, whose
+// exchange failed with err: it had closed the connection before the first byte
+// came. Such a request may be sent again whatever its method. False is also the
+// answer where nobody can tell.
+//
+// It is so where nothing could be written; and where the target's FIN came first,
+// did not acknowledge the request, and the request met a reset. A reset alone
+// proves nothing: it acknowledges nothing of what the target may have read.
+func (c *Conn) Untaken(err error) bool {
+	if c.written == c.mark {
+		return true
+	}
+	if c.raw == nil || !c.plain || !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false
+	}
+	for range resetWait / time.Millisecond {
+		closed, acked, ok := false, uint64(0), false
+		err := c.raw.Control(func(fd uintptr) { closed, acked, ok = fate(fd) })
+		switch {
+		case err != nil || !ok || acked > c.mark+1: // the kernel counts the SYN that we sent as a byte
+			return false
+		case closed:
+			return true
+		}
+		time.Sleep(time.Millisecond) // the reset is a round trip behind the FIN
+	}
+	return false
+}
+
+// resetWait is how long a reset may be behind the FIN.
+const resetWait = 100 * time.Millisecond

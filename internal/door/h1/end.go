@@ -1,0 +1,192 @@
+package h1
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// rest is whether a connection waits for a request. A drain may end such a one, but
+// not one whose request has begun.
+type rest struct {
+	mu    sync.Mutex
+	waits bool
+	ended bool
+}
+
+func (r *rest) begin() {
+	r.mu.Lock()
+	r.waits = true
+	r.mu.Unlock()
+}
+
+// end says that a request has begun; true = the wait was ended all the same, and
+// the deadline that did it is to be taken away.
+func (r *rest) end() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ended := r.ended
+	r.waits, r.ended = false, false
+	return ended
+}
+
+// endIfIdle ends a connection that waits for a request.
+func (c *conn) endIfIdle() {
+	c.rest.mu.Lock()
+	defer c.rest.mu.Unlock()
+	if c.rest.waits {
+		c.rest.ended = true
+		_ = c.nc.SetReadDeadline(past)
+	}
+}
+
+// unblock takes away a deadline that has hit nothing, but not the one of abort.
+func (c *conn) unblock() {
+	_ = c.nc.SetDeadline(time.Time{})
+	if c.ctx.Err() != nil {
+		_ = c.nc.SetDeadline(past)
+	}
+}
+
+// abort ends the connection at once, from any goroutine: a user was revoked, a
+// drain is over, or nobody is there any more. It waits for nothing.
+func (c *conn) abort() {
+	c.cancel()
+	_ = c.nc.SetDeadline(past)
+	c.target.fire()
+}
+
+// asks is since when the client waits for an answer that a target is to give.
+type asks struct {
+	since atomic.Int64 // unix nanoseconds; 0 = it does not
+	half  int64        // the since under which it was seen to have ended its side; watch's alone
+}
+
+// check is called by the server's clock.
+func (c *conn) check(now int64, look bool) {
+	c.client.check(now)
+	c.feed.check(now)
+	c.target.check(now)
+	c.expire(now)
+	since := c.asks.since.Load()
+	if !look || since == 0 || now-since < int64(tick) || c.in.sock == nil {
+		return
+	}
+	switch state := stateOf(c.in.sock); {
+	case state == stateGone, state == stateHalf && c.asks.half == since:
+		c.abort()
+	case state == stateHalf: // a client that sends nothing more may still listen; not for ever
+		c.asks.half = since
+	}
+}
+
+// expire ends an exchange whose credential has expired under it.
+func (c *conn) expire(now int64) {
+	d := c.life.deadline.Load()
+	if d == 0 || now < d {
+		return
+	}
+	c.life.mu.Lock()
+	defer c.life.mu.Unlock()
+	if c.life.nc != nil && c.life.deadline.Load() == d {
+		c.abort()
+	}
+}
+
+// write sends b to the client, within the idle limit.
+func (c *conn) write(b []byte) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	return c.put(b)
+}
+
+// flush sends what is in out: the final answer's head, or more of it.
+func (c *conn) flush() error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	c.started.Store(true)
+	return c.put(c.out)
+}
+
+// interim sends an interim answer, but never behind the final one's head.
+func (c *conn) interim(b []byte, is100 bool) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	if c.started.Load() {
+		return nil
+	}
+	c.told = c.told || is100
+	return c.put(b)
+}
+
+// put writes; wmu must be held.
+func (c *conn) put(b []byte) error {
+	c.client.set(c.nc, time.Now().Add(c.s.cfg.IdleTimeout))
+	_, err := c.nc.Write(b)
+	if fired := c.client.clear(); err != nil {
+		c.broken.Store(true)
+	} else if fired {
+		c.unblock()
+	}
+	return err
+}
+
+const (
+	lingerFor  = 500 * time.Millisecond
+	lingerMost = 64 // blocks
+)
+
+// linger closes so that the client can read the last answer: what it still sends
+// is read for a moment, for a reset would destroy the answer on its way.
+func (c *conn) linger() {
+	if !c.started.Load() || c.severed || c.ctx.Err() != nil {
+		return
+	}
+	cw, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || cw.CloseWrite() != nil {
+		return
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(lingerFor))
+	scrap := blocks.Get().(*block)
+	defer blocks.Put(scrap)
+	for range lingerMost {
+		if _, err := c.nc.Read(scrap[:]); err != nil {
+			return
+		}
+	}
+}
+
+// reset ends the connection so that the client cannot take a cut answer for a
+// whole one.
+func (c *conn) reset() {
+	c.broken.Store(true)
+	c.severed = true
+	nc := c.nc
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn() // no alert: it would say that all is well
+	}
+	if t, ok := nc.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = nc.Close()
+}
+
+func (c *conn) close() {
+	c.cancel()
+	_ = c.nc.Close()
+	c.leave()
+	c.in.r, c.in.w = 0, 0
+	c.in.release()
+}
+
+// gone says whether err means that the client went away or was cut.
+func gone(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrDeadlineExceeded)
+}
