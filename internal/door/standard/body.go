@@ -84,8 +84,8 @@ func (b *body) failed() *model.Error {
 }
 
 // end lets no more be read. A read that waits for the client is woken: the server
-// would wait for it before it could end the exchange.
-func (b *body) end() {
+// would wait for it before it could end the exchange. What was cut waits for nothing.
+func (b *body) end(cut bool) {
 	if b == nil {
 		return
 	}
@@ -95,7 +95,7 @@ func (b *body) end() {
 	b.ended = true
 	switch {
 	case b.over.Load():
-	case b.reading || b.failure.Load() != nil:
+	case cut || b.reading || b.failure.Load() != nil:
 		_ = b.rc.SetReadDeadline(past)
 	default: // the server reads what is left, to keep the connection; not for long
 		_ = b.rc.SetReadDeadline(time.Now().Add(leftover))

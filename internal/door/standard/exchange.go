@@ -52,7 +52,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.ex.ID = door.NewID()
 	func() {
 		defer d.deps.Gate.Release(x.ex)
-		defer func() { x.body.end() }()
+		defer func() { x.body.end(x.aborted) }()
 		defer x.recover()
 		x.serve()
 	}()

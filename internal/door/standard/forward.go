@@ -28,19 +28,29 @@ func (x *exchange) forward() (failed *model.Error, detail string) {
 		return e, "declared length over the route's limit"
 	}
 	req := x.request()
+	stop := x.lapse(cancel, x.body != nil && x.r.ContentLength < 0)
 	res, err := x.door.deps.Pools.Forward(ctx, x.ex.Route.Service, req)
+	stop()
 	x.wait = req.Trail.Wait
 	if err != nil {
 		return x.fail(ctx, err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	if at := x.expires(); !at.IsZero() && (res.Tunnel != nil || res.Length < 0) {
-		defer time.AfterFunc(at.Sub(x.door.deps.Now()), func() { cancel(errExpired) }).Stop()
-	}
+	defer x.lapse(cancel, res.Tunnel != nil || res.Length < 0)()
 	if res.Tunnel != nil {
 		return x.tunnel(ctx, res)
 	}
 	return x.relay(ctx, res)
+}
+
+// lapse ends what could stay open without end once the caller's standing ends.
+func (x *exchange) lapse(cancel context.CancelCauseFunc, open bool) (stop func()) {
+	at := x.expires()
+	if !open || at.IsZero() {
+		return func() {}
+	}
+	t := time.AfterFunc(at.Sub(x.door.deps.Now()), func() { cancel(errExpired) })
+	return func() { t.Stop() }
 }
 
 // takeBody readies the request's body with its limits.
