@@ -42,6 +42,7 @@ type options struct {
 	resources string // a declarative document, applied at start
 	plain     bool   // the proxy speaks plain HTTP
 	proxyTLS  string // the tls: of the proxy's listener, as a YAML flow mapping
+	adminTLS  string // the tls: of the admin API's listener
 	redirect  bool   // a listener that redirects to https
 	boot      string // further lines of the boot file
 	env       []string
@@ -98,6 +99,9 @@ func (g *gateway) boot(t testing.TB) string {
 	if o.proxyTLS == "" {
 		o.proxyTLS = "{selfSigned: true}"
 	}
+	if o.adminTLS == "" {
+		o.adminTLS = "{selfSigned: true}"
+	}
 	if o.external == "" {
 		o.external = "https://api.example.com"
 	}
@@ -105,8 +109,8 @@ func (g *gateway) boot(t testing.TB) string {
 	if o.plain {
 		proxyTLS = ""
 	}
-	b := fmt.Sprintf("externalURL: %s\ndataDir: data\nlisteners:\n  - {address: %q, serve: [proxy]%s}\n  - {address: %q, serve: [admin, metrics], tls: {selfSigned: true}}\n",
-		o.external, g.proxy, proxyTLS, g.admin)
+	b := fmt.Sprintf("externalURL: %s\ndataDir: data\nlisteners:\n  - {address: %q, serve: [proxy]%s}\n  - {address: %q, serve: [admin, metrics], tls: %s}\n",
+		o.external, g.proxy, proxyTLS, g.admin, o.adminTLS)
 	if g.redirect != "" {
 		b += fmt.Sprintf("  - {address: %q, serve: [redirect]}\n", g.redirect)
 	}

@@ -112,7 +112,7 @@ func TestNginxServesFilesThroughTheGateway(t *testing.T) {
 			if r := at("PUT", "/small/fits", strings.Repeat("x", 10<<20), user("alice")); r.status/100 != 2 {
 				t.Errorf("%s: a body at the limit: %d %s", name, r.status, r.body)
 			}
-			if r, err := c.Do(streamed(t, "PUT", g.url("/small/too-large-chunked"), io.LimitReader(zeros{}, 10<<20+1))); err == nil {
+			if r, err := c.Do(streamed(t, "PUT", g.url("/small/too-large-chunked"), io.LimitReader(noughts{}, 10<<20+1))); err == nil {
 				if _ = r.Body.Close(); r.StatusCode != 413 {
 					t.Errorf("%s: a chunked body over the limit: %d", name, r.StatusCode)
 				}
@@ -128,9 +128,9 @@ func TestNginxServesFilesThroughTheGateway(t *testing.T) {
 	})
 }
 
-type zeros struct{}
+type noughts struct{}
 
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+func (noughts) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // streamed is alice's request with a body of unknown length.
 func streamed(t testing.TB, method, url string, body io.Reader) *http.Request {

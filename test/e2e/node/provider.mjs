@@ -1,0 +1,75 @@
+// A real OpenID provider (the npm package oidc-provider) that issues JWT access
+// tokens by client_credentials, and that a test can tell to rotate its keys.
+//
+//   node provider.mjs PORT CLAIMS
+//
+// CLAIMS is JSON: for each client id the further claims of its tokens. A client's
+// secret is its id and "-secret". POST /test/rotate makes a new signing key, and
+// with ?drop publishes it alone; GET /test/fetches counts reads of the key set;
+// POST /test/fail?status=N makes the key set answer with that status, 0 ends it.
+import { randomUUID } from 'node:crypto';
+import http from 'node:http';
+import { Provider } from 'oidc-provider';
+import { exportJWK, generateKeyPair } from 'jose';
+
+const [port, claims] = [Number(process.argv[2]), JSON.parse(process.argv[3])];
+const issuer = `http://127.0.0.1:${port}`;
+let keys = [];
+let generation = 0;
+let current;
+let fetches = 0;
+let failing = 0;
+
+async function rotate(drop) {
+  const alg = ['RS256', 'ES256', 'PS256', 'EdDSA'][generation % 4];
+  const { privateKey } = await generateKeyPair(alg, { extractable: true, ...(alg === 'EdDSA' ? { crv: 'Ed25519' } : {}) });
+  const jwk = { ...(await exportJWK(privateKey)), kid: `key-${generation}-${randomUUID()}`, alg, use: 'sig' };
+  generation += 1;
+  keys = drop ? [jwk] : [jwk, ...keys];
+  const provider = new Provider(issuer, {
+    jwks: { keys },
+    clients: Object.keys(claims).map((id) => ({
+      client_id: id, client_secret: `${id}-secret`, grant_types: ['client_credentials'], redirect_uris: [], response_types: [],
+      id_token_signed_response_alg: alg,
+    })),
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (ctx, resource) => ({
+          scope: 'read write', audience: resource.replace('urn:', ''), accessTokenFormat: 'jwt', accessTokenTTL: 600, jwt: { sign: { alg } },
+        }),
+      },
+    },
+    enabledJWA: { idTokenSigningAlgValues: ['RS256', 'ES256', 'PS256', 'EdDSA'] },
+    extraTokenClaims: (ctx, token) => claims[token.clientId],
+  });
+  current = provider.callback();
+}
+
+await rotate(true);
+http.createServer(async (req, res) => {
+  const url = new URL(req.url, issuer);
+  switch (url.pathname) {
+    case '/test/rotate':
+      await rotate(url.searchParams.has('drop'));
+      res.end(keys[0].kid);
+      return;
+    case '/test/fetches':
+      res.end(String(fetches));
+      return;
+    case '/test/fail':
+      failing = Number(url.searchParams.get('status'));
+      res.end('');
+      return;
+    case '/jwks':
+      fetches += 1;
+      if (failing) {
+        res.statusCode = failing;
+        res.end('<html>an error page</html>');
+        return;
+      }
+  }
+  current(req, res);
+}).listen(port, '127.0.0.1');
