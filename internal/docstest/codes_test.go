@@ -80,7 +80,7 @@ var meanings = map[model.Code]meaning{
 	model.UnsupportedMediaType: {adminOnly, "The body's type is not `application/json` (for PATCH also `application/merge-patch+json`), or it is compressed.", "Send `Content-Type: application/json`."},
 	model.Misdirected: {"", "The connection was opened for one server name, and `Host` belongs to another certificate.",
 		"A client that reuses connections opens a new one. A front end must send the server name that fits `Host`."},
-	model.Invalid: {adminOnly, "The content does not hold together; `errors` has one entry for each fault, with its path. Nothing was changed.", "Mend each of them."},
+	model.Invalid:     {adminOnly, "The content does not hold together; `errors` has one entry for each fault, with its path. Nothing was changed.", "Mend each of them."},
 	model.RateLimited: {"", "Not built yet: no route has limits.", "None is needed."},
 	model.LoginThrottled: {adminOnly, "Too many logins have failed from this address, or for this administrator from it.",
 		"Wait as long as `Retry-After` says. A right token is never made to wait."},

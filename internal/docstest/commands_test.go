@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -138,5 +139,25 @@ func TestEveryCommandThatAPageShowsExists(t *testing.T) {
 	}
 	if n < 20 {
 		t.Errorf("only %d commands were found", n)
+	}
+}
+
+// Every direct requirement has a reason in decision 0006, and nothing else has one.
+func TestEveryDependencyHasAReason(t *testing.T) {
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	must(t, err)
+	page, err := os.ReadFile(filepath.Join(root, "docs", "decisions", "0006-dependencies.md"))
+	must(t, err)
+	required := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1) {
+		required[m[1]] = true
+		if !strings.Contains(string(page), "`"+m[1]+"`") {
+			t.Errorf("docs/decisions/0006-dependencies.md has no reason for %s", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile("`((?:[a-z]+\\.)+[a-z]+/[^`\\s]+)`").FindAllStringSubmatch(string(page), -1) {
+		if !required[m[1]] {
+			t.Errorf("docs/decisions/0006-dependencies.md has a reason for %s, which is not required", m[1])
+		}
 	}
 }

@@ -8,10 +8,12 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +120,40 @@ func TestEveryExampleFolderHoldsTogether(t *testing.T) {
 				t.Errorf("%s:%d: %s: %s", filepath.Base(x.File), x.Line, x.Path, x.Message)
 			}
 		})
+	}
+}
+
+// Conditions stand in a table, and must compile as a rule would.
+func TestEveryConditionThatAPageShowsCompiles(t *testing.T) {
+	set := &model.Document{Services: []model.Service{{Name: "s", Targets: []model.Target{{URL: "http://127.0.0.1:1", Weight: 1}}}}}
+	set.Services[0].Defaults()
+	where := []string{}
+	for _, p := range pages(t) {
+		table := false
+		for i, l := range strings.Split(p.text, "\n") {
+			switch cells := strings.Split(l, " | "); {
+			case strings.HasPrefix(l, "| condition |"):
+				table = true
+			case !strings.HasPrefix(l, "|"):
+				table = false
+			case table && strings.HasPrefix(l, "| `"):
+				r := model.Route{Name: "r" + strconv.Itoa(len(where)), Paths: []string{"/" + strconv.Itoa(len(where))}, Service: "s"}
+				r.Defaults()
+				r.Rules = []model.Rule{{Name: "shown", Require: strings.Trim(cells[0], "| `")}}
+				set.Routes = append(set.Routes, r)
+				where = append(where, fmt.Sprintf("%s:%d", p.path, i+1))
+			}
+		}
+	}
+	if len(where) == 0 {
+		t.Fatal("no conditions were found")
+	}
+	c, faults := config.Parse([]byte("dataDir: data\nlisteners: [{address: 127.0.0.1:0, serve: [proxy]}]\n"), filepath.Join(t.TempDir(), "sallyport.yaml"))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	for _, f := range app.Check(t.Context(), c, set) {
+		t.Errorf("of the conditions at %v: %s", where, f)
 	}
 }
 
