@@ -189,7 +189,7 @@ identityProviders: [{name: corp, type: jwt, issuer: "https://idp.example.com", a
 	for until := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		text := get(config.ServeMetrics, "/metrics")
 		if strings.Contains(text, "sallyport_target_duration_seconds_count") || time.Now().After(until) {
-			return text
+			return get(config.ServeMetrics, "/metrics") // a scrape is not of one moment; the next has all of it
 		}
 	}
 }
