@@ -109,7 +109,11 @@ func (g *Gateway) status(ctx context.Context) any {
 	s.Dependencies["audit"] = dependency(g.audit.Healthy())
 	s.Dependencies["assertionKeys"] = dependency(g.signer.Fault())
 	if plan := g.plans.holder.Load(); plan != nil {
-		s.Nodes = []Node{{Node: plan.ID(), Revision: plan.Revision, Seen: time.Now().UTC()}}
+		serves := plan.Revision
+		if err == nil { // changes of users are in force without a new plan
+			serves = s.Revision
+		}
+		s.Nodes = []Node{{Node: plan.ID(), Revision: serves, Seen: time.Now().UTC()}}
 		for i := range plan.Set.IdentityProviders {
 			p := &plan.Set.IdentityProviders[i]
 			ps := ProviderStatus{Name: p.Name, Type: p.Type, Enabled: p.Enabled}
@@ -150,6 +154,19 @@ func (g *Gateway) sources() metrics.Sources {
 		},
 		Audit:   g.audit.Healthy,
 		Streams: g.streams.Open,
+		Targets: g.targets,
+		Expiry: func() (out []metrics.CertificateEnd) {
+			for _, l := range g.listeners {
+				for name, end := range l.Expiry() {
+					out = append(out, metrics.CertificateEnd{Listener: l.Addr().String(), Name: name, NotAfter: end})
+				}
+			}
+			return out
+		},
+		Caches: func() []metrics.CacheState {
+			d := g.directory.Stats()
+			return []metrics.CacheState{{Name: "directory", Hits: d.Hits + d.Nobodies, Misses: d.Loads}}
+		},
 		Providers: func() (out []metrics.State) {
 			p := g.plans.holder.Load()
 			if p == nil {
@@ -163,4 +180,20 @@ func (g *Gateway) sources() metrics.Sources {
 			return out
 		},
 	}
+}
+
+// targets are the states of the services' targets: up where any of its addresses is.
+func (g *Gateway) targets() (out []metrics.TargetState) {
+	at := map[[2]string]int{}
+	for _, c := range g.pools.Status() {
+		key := [2]string{c.Service, c.Target}
+		i, ok := at[key]
+		if !ok {
+			i = len(out)
+			at[key] = i
+			out = append(out, metrics.TargetState{Service: c.Service, URL: c.Target})
+		}
+		out[i].Up = out[i].Up || c.Healthy
+	}
+	return out
 }

@@ -11,6 +11,10 @@ import (
 
 // CheckExpectations runs the set's policy tests under its plan; users finds users
 // as they will be once the plan is in force. Each test that fails is a fault.
+//
+// They say who may do what, so they are asked as if authentication were switched
+// on: else nobody could switch it off, which closes every door and opens none. A
+// test that expects authentication_disabled is asked as things are.
 func (g *Gate) CheckExpectations(ctx context.Context, plan *Plan, users func(username string) *model.User) (faults model.Faults) {
 	for i, e := range plan.Set.Expect {
 		at := fmt.Sprintf("expect[%d]", i)
@@ -19,7 +23,13 @@ func (g *Gate) CheckExpectations(ctx context.Context, plan *Plan, users func(use
 			faults.Add(at+".request", `is a method and a path or URL, such as "POST /1.0/orders"`)
 			continue
 		}
-		ex := &Exchange{Plan: plan, Explain: true, ID: "expect"}
+		under := plan
+		if e.Then != model.AuthenticationDisabled && !plan.enabled {
+			on := *plan
+			on.enabled = true
+			under = &on
+		}
+		ex := &Exchange{Plan: under, Explain: true, ID: "expect"}
 		if err := ex.ask(Question{Method: method, URL: strings.TrimSpace(target)}, g.deps.Now); err != nil {
 			faults.Add(at+".request", model.AsError(err).Faults.Error())
 			continue

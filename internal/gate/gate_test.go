@@ -96,6 +96,37 @@ func TestAStoreThatIsAwayIsNeitherAWrongPasswordNorAnOpenDoor(t *testing.T) {
 	}
 }
 
+func TestANewTokenThatSaysNothingNewNeedsNoStore(t *testing.T) {
+	w := newWorld(t, settled)
+	if ex := w.ask("GET /orders", "Authorization", w.token("alice")); ex.Err != nil {
+		t.Fatal(ex.Err, ex.Detail)
+	}
+	w.directory.Invalidate("1") // as the write side does that has linked her
+	if ex := w.ask("GET /orders", "Authorization", w.token("alice", func(c map[string]any) { c["jti"] = "2" })); ex.Err != nil {
+		t.Fatal(ex.Err, ex.Detail)
+	}
+	w.people.mu.Lock()
+	w.people.down = true
+	asked := w.people.asked
+	w.people.mu.Unlock()
+	if ex := w.ask("GET /orders", "Authorization", w.token("alice", func(c map[string]any) { c["jti"] = "3" })); ex.Err != nil {
+		t.Error(ex.Err, ex.Detail)
+	}
+	if w.people.asked != asked {
+		t.Error("the store was asked")
+	}
+	// One that says something else is worth asking, and nobody fails for it.
+	if ex := w.ask("GET /orders", "Authorization", w.token("alice", func(c map[string]any) { c["preferred_username"] = "alicia" })); ex.Err != nil {
+		t.Error(ex.Err, ex.Detail)
+	}
+	if w.people.asked == asked {
+		t.Error("the store was not asked")
+	}
+	if ex := w.ask("GET /orders", "Authorization", w.token("bob")); ex.Err == nil || ex.Err.Code != model.IdentityUnavailable {
+		t.Error("an unknown user:", ex.Err)
+	}
+}
+
 func TestSwitchingAuthenticationOffOpensNoDoor(t *testing.T) {
 	w := newWorld(t, strings.Replace(settled, "enabled: true", "enabled: false", 1))
 	for request, want := range map[string]model.Code{"GET /orders": model.AuthenticationDisabled, "GET /maybe": model.AuthenticationDisabled, "GET /anyone": model.AuthenticationDisabled, "GET /open": model.Allowed} {
@@ -360,6 +391,20 @@ func TestPolicyTestsRefuseASet(t *testing.T) {
 	}
 	w.plan.Set.Expect = []model.Expectation{{As: "bob", Request: "POST /orders", Then: model.Allowed}, {As: "eve", Request: "GET /", Then: model.Allowed}, {Request: "nonsense", Then: model.Allowed}}
 	if f := w.gate.CheckExpectations(context.Background(), w.plan, users); len(f) != 3 {
+		t.Errorf("%v", f)
+	}
+}
+
+// Switching authentication off closes doors and opens none: a policy test must not
+// stand in its way.
+func TestPolicyTestsDoNotKeepAuthenticationFromBeingSwitchedOff(t *testing.T) {
+	w := newWorld(t, strings.Replace(settled, "enabled: true", "enabled: false", 1))
+	users := func(string) *model.User { return w.people.users["2"] }
+	w.plan.Set.Expect = []model.Expectation{
+		{As: "bob", Request: "POST /orders", Then: model.PermissionDenied},
+		{As: "bob", Request: "GET /orders", Then: model.AuthenticationDisabled},
+	}
+	if f := w.gate.CheckExpectations(context.Background(), w.plan, users); len(f) > 0 {
 		t.Errorf("%v", f)
 	}
 }

@@ -37,6 +37,7 @@ type people struct {
 	mu    sync.Mutex
 	users map[string]*model.User
 	down  bool
+	asked int // to provision
 }
 
 var errDown = errors.New("the store is down")
@@ -87,6 +88,7 @@ func clone(u *model.User) *model.User {
 func (p *people) Provision(_ context.Context, o directory.Outside) (string, []string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.asked++
 	if p.down {
 		return "", nil, errDown
 	}

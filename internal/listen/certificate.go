@@ -229,6 +229,24 @@ func (l *Listener) Facts(s *tls.ConnectionState) *model.TLSFacts {
 	return f
 }
 
+// Expiry is when each certificate that is being served ends, by its first name.
+func (l *Listener) Expiry() map[string]time.Time {
+	m := l.live.Load()
+	if m == nil {
+		return nil
+	}
+	out := map[string]time.Time{}
+	for i := range m.certs {
+		c := m.certs[i].Leaf
+		name := c.Subject.CommonName
+		if len(c.DNSNames) > 0 {
+			name = c.DNSNames[0]
+		}
+		out[name] = c.NotAfter
+	}
+	return out
+}
+
 // VerifyClient judges a client certificate that came another way than by this
 // listener's handshake, by the same CAs and revocation lists.
 func (l *Listener) VerifyClient(leaf *x509.Certificate, between []*x509.Certificate) error {

@@ -35,7 +35,6 @@ type Metrics struct {
 	target   *prometheus.HistogramVec
 	inflight prometheus.Gauge
 	security *prometheus.CounterVec
-	caches   *prometheus.CounterVec
 
 	mu        sync.Mutex // of who adds a handle
 	counters  atomic.Pointer[map[requestKey]prometheus.Counter]
@@ -59,14 +58,12 @@ func New(s Sources) *Metrics {
 		inflight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sallyport_inflight", Help: "Requests being served."}),
 		security: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sallyport_security_events_total",
 			Help: "Security events by kind, such as attempts to forge an identity header."}, []string{"kind"}),
-		caches: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sallyport_cache_requests_total",
-			Help: "Look-ups in the gateway's caches by result."}, []string{"cache", "result"}),
 	}
 	m.counters.Store(&map[requestKey]prometheus.Counter{})
 	m.gateways.Store(&map[string]prometheus.Observer{})
 	m.targets.Store(&map[string]prometheus.Observer{})
 	m.securitys.Store(&map[string]prometheus.Counter{})
-	m.registry.MustRegister(m.requests, m.gateway, m.target, m.inflight, m.security, m.caches)
+	m.registry.MustRegister(m.requests, m.gateway, m.target, m.inflight, m.security)
 	s.register(m.registry)
 	return m
 }
@@ -133,17 +130,3 @@ func (m *Metrics) Security(kind string) {
 	}
 	c.Inc()
 }
-
-// Cache counts the look-ups in one cache.
-type Cache struct{ hits, misses prometheus.Counter }
-
-// Cache is the counter of the cache of that name; ask for it once and keep it.
-func (m *Metrics) Cache(name string) *Cache {
-	return &Cache{m.caches.WithLabelValues(name, "hit"), m.caches.WithLabelValues(name, "miss")}
-}
-
-// Hit counts a look-up that found its answer.
-func (c *Cache) Hit() { c.hits.Inc() }
-
-// Miss counts a look-up that did not.
-func (c *Cache) Miss() { c.misses.Inc() }

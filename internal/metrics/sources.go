@@ -18,6 +18,13 @@ type Sources struct {
 	Audit     func() error            // why the audit cannot be written
 	Streams   func() int              // streams open, WebSockets and the like
 	Expiry    func() []CertificateEnd // certificates served
+	Caches    func() []CacheState     // counted since the start
+}
+
+// CacheState is how often a cache had the answer, and how often not.
+type CacheState struct {
+	Name         string
+	Hits, Misses uint64
 }
 
 // State says whether something that has a name works.
@@ -64,6 +71,7 @@ var (
 	targetDesc      = prometheus.NewDesc("sallyport_target_up", "1 if the target is fit to be sent requests.", []string{"service", "target"}, nil)
 	auditDesc       = prometheus.NewDesc("sallyport_audit_up", "1 if the audit can be written; 0 refuses every request.", nil, nil)
 	streamsDesc     = prometheus.NewDesc("sallyport_streams", "Open streams: WebSockets and answers without end.", nil, nil)
+	cacheDesc       = prometheus.NewDesc("sallyport_cache_requests_total", "Look-ups in the gateway's caches by result.", []string{"cache", "result"}, nil)
 	certificateDesc = prometheus.NewDesc("sallyport_certificate_expiry_seconds", "When the certificate expires, in Unix time.", []string{"listener", "name"}, nil)
 )
 
@@ -92,6 +100,12 @@ func (a asked) Collect(ch chan<- prometheus.Metric) {
 	if a.s.Targets != nil {
 		for _, t := range a.s.Targets() {
 			gauge(targetDesc, truth(t.Up), t.Service, t.URL)
+		}
+	}
+	if a.s.Caches != nil {
+		for _, c := range a.s.Caches() {
+			ch <- prometheus.MustNewConstMetric(cacheDesc, prometheus.CounterValue, float64(c.Hits), c.Name, "hit")
+			ch <- prometheus.MustNewConstMetric(cacheDesc, prometheus.CounterValue, float64(c.Misses), c.Name, "miss")
 		}
 	}
 	if a.s.Expiry != nil {

@@ -22,15 +22,16 @@ func NewSet() *Set {
 }
 
 // Document is a declarative file: the same shapes with users, every part optional.
+// A part that is left out says nothing; an empty list says that there is none.
 type Document struct {
-	Settings          *DocumentSettings  `json:"settings,omitempty"`
-	Services          []Service          `json:"services,omitempty"`
-	Routes            []Route            `json:"routes,omitempty"`
-	Roles             []Role             `json:"roles,omitempty"`
-	Groups            []Group            `json:"groups,omitempty"`
-	Users             []User             `json:"users,omitempty"`
-	IdentityProviders []IdentityProvider `json:"identityProviders,omitempty"`
-	Expect            []Expectation      `json:"expect,omitempty"`
+	Settings          *DocumentSettings  `json:"settings,omitzero"`
+	Services          []Service          `json:"services,omitzero"`
+	Routes            []Route            `json:"routes,omitzero"`
+	Roles             []Role             `json:"roles,omitzero"`
+	Groups            []Group            `json:"groups,omitzero"`
+	Users             []User             `json:"users,omitzero"`
+	IdentityProviders []IdentityProvider `json:"identityProviders,omitzero"`
+	Expect            []Expectation      `json:"expect,omitzero"`
 }
 
 // DocumentSettings replaces each part of the settings that it names.
