@@ -14,6 +14,7 @@ type Principal struct {
 	User  model.User // credentials included, without password hashes being of any use to callers
 	stale atomic.Bool
 	used  atomic.Bool // since the cache last looked for one to let go
+	word  atomic.Pointer[[32]byte]
 }
 
 // NewPrincipal wraps a user; u must not be changed afterwards.
@@ -32,6 +33,16 @@ func (p *Principal) Fresh() bool {
 
 // Expire marks the principal stale.
 func (p *Principal) Expire() { p.stale.Store(true) }
+
+// Confirm notes the digest of what a provider asserted, and this user is already:
+// saying it again changes nothing, so nobody need ask the store.
+func (p *Principal) Confirm(word [32]byte) { p.word.Store(&word) }
+
+// Confirmed says whether the provider's word is the one that was confirmed last.
+func (p *Principal) Confirmed(word [32]byte) bool {
+	w := p.word.Load()
+	return w != nil && *w == word
+}
 
 // Credential finds the user's credential by id.
 func (p *Principal) Credential(id string) *model.Credential {
