@@ -75,7 +75,7 @@ var desks = sync.Pool{New: func() any { return &desk{out: make([]byte, 0, deskSi
 func (c *conn) sit() {
 	if c.desk == nil {
 		c.desk = desks.Get().(*desk)
-		c.out, c.req.Fields = c.desk.out[:0], c.desk.req[:0]
+		c.out, c.req = c.desk.out[:0], wire.Request{Fields: c.desk.req[:0]}
 	}
 }
 
@@ -165,13 +165,32 @@ func (c *conn) refuseHead(err error) {
 	default: // gone, slow, or never began: nobody to answer
 		return
 	}
-	c.req = wire.Request{Method: "?", Fields: c.req.Fields[:0], Close: true, Minor: 1}
+	c.req = wire.Request{Method: known(c.req.Method), Target: visible(c.req.Target), Fields: c.req.Fields[:0], Close: true, Minor: 1}
 	c.acquire()
 	c.body.start(&c.in, 0, 0)
 	c.ex.Err, c.ex.Step, c.ex.Detail = e.WithCause(err), gate.StepParse, err.Error()
 	c.answer()
 	c.in.r = c.in.w
 	c.linger()
+}
+
+// known is the method of a request that was not understood, as far as it was: the
+// answer to HEAD has no body even so.
+func known(method string) string {
+	if !model.ValidToken(method) {
+		return "?"
+	}
+	return method
+}
+
+// visible is a target as far as it can be recorded.
+func visible(target string) string {
+	for i := range len(target) {
+		if target[i] <= ' ' || target[i] >= 0x7f {
+			return target[:i]
+		}
+	}
+	return target
 }
 
 // firstLineTooLong says whether the first line alone takes up the limit.
@@ -286,7 +305,7 @@ func (c *conn) answer() {
 	case ex.Err != nil:
 		c.refuse(ex.Err)
 	case ex.Preflight:
-		c.answerPreflight()
+		c.answerEmpty()
 	default:
 		failed, detail = c.forward()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/door"
@@ -49,12 +50,48 @@ func (c *conn) forward() (failed *model.Error, detail string) {
 	if c.ctx.Err() != nil { // cut between its decision and here
 		return c.left("cut")
 	}
+	if ex.Method == http.MethodOptions && c.lastStop() {
+		return nil, ""
+	}
+	if c.req.Minor == 0 {
+		c.received10()
+	}
 	c.asks.since.Store(time.Now().UnixNano())
 	defer c.asks.since.Store(0)
 	if failed, detail, done := c.direct(); done {
 		return failed, detail
 	}
 	return c.general()
+}
+
+// lastStop counts Max-Forwards down; at 0 it answers in the target's place (RFC
+// 9110, 7.6.2).
+func (c *conn) lastStop() bool {
+	for i := range c.ex.Fields {
+		f := &c.ex.Fields[i]
+		if f.Dropped || !model.EqualFold(f.Name, "Max-Forwards") {
+			continue
+		}
+		n, err := strconv.ParseUint(f.Value, 10, 63)
+		switch {
+		case err != nil:
+		case n == 0:
+			c.answerEmpty()
+			return true
+		default:
+			f.Value = strconv.FormatUint(n-1, 10)
+		}
+	}
+	return false
+}
+
+// received10 has Via say which protocol the request came by.
+func (c *conn) received10() {
+	for i := range c.ex.Add {
+		if f := &c.ex.Add[i]; f.Name == "Via" {
+			f.Value = strings.Replace(f.Value, "1.1", "1.0", 1)
+		}
+	}
 }
 
 // enlist makes the exchange known under its user and its client, so that it ends

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/model"
 )
 
 // localBody is the most that a request to the gateway's own paths may hold: forms.
@@ -31,12 +33,16 @@ func (c *conn) local() http.Handler {
 // answerLocal runs a net/http handler of the gateway's own.
 func (c *conn) answerLocal(h http.Handler) {
 	body, err := c.localBody()
-	if err != nil {
-		if gone(err) {
-			c.reset()
-			return
-		}
+	switch {
+	case err == nil:
+	case err == errTooLarge:
 		c.refuse(tooLarge())
+		return
+	case malformed(err):
+		c.refuse(&model.Error{Code: model.RequestMalformed, Message: "The request's body is not well-formed.", Err: err})
+		return
+	default:
+		c.reset()
 		return
 	}
 	w := &localWriter{header: http.Header{}}

@@ -100,9 +100,6 @@ func (r *reply) fill() error {
 }
 
 func (r *reply) inform() {
-	if r.res.Status == http.StatusContinue {
-		return
-	}
 	h := http.Header{}
 	for i := range r.res.Fields {
 		h.Add(strings.Clone(r.res.Fields[i].Name), strings.Clone(r.res.Fields[i].Value))

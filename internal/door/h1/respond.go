@@ -46,7 +46,9 @@ func (c *conn) unsure(e *model.Error) bool {
 	return !c.body.ended && (c.body.left > drainMost || c.req.Expect100 && !c.said())
 }
 
-func (c *conn) answerPreflight() {
+// answerEmpty answers in the target's place where there is nothing to say: a CORS
+// preflight, and OPTIONS that is to go no further.
+func (c *conn) answerEmpty() {
 	c.head(http.StatusNoContent)
 	c.field("X-Request-Id", c.ex.ID)
 	c.fields(c.ex.Response)

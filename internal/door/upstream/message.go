@@ -31,7 +31,8 @@ type Request struct {
 	// Trailer gives the fields once Body has ended; nil = none.
 	Declared []string
 	Trailer  func() []model.Field
-	// Inform passes an interim answer (1xx but 100 and 101) on; nil drops them.
+	// Inform passes an interim answer on (1xx but 101, and but a 100 where Expects: reading
+	// Body says that); nil drops them.
 	// It may be called from another goroutine, but never after Forward returns.
 	Inform func(status int, fields http.Header)
 

@@ -119,7 +119,7 @@ func (t *transport) send(ctx context.Context, r *Request, body *attempt, p *prog
 	if err != nil {
 		return nil, err
 	}
-	gate := &informer{inform: r.Inform, progress: p}
+	gate := &informer{inform: r.Inform, asked: r.Expects, progress: p}
 	defer gate.close()
 	res, err := t.h1.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:        func(httptrace.GotConnInfo) { p.connected.Store(true) },
@@ -308,6 +308,7 @@ func (e *ending) Read(p []byte) (int, error) {
 // are not too many of them.
 type informer struct {
 	inform   func(int, http.Header)
+	asked    bool // for 100 (Continue), which reading the body passes on
 	progress *progress
 
 	mu   sync.Mutex
@@ -321,7 +322,7 @@ func (i *informer) got(code int, fields textproto.MIMEHeader) error {
 	if i.n++; i.n > interim {
 		return errFlood
 	}
-	if code == http.StatusContinue || i.inform == nil || i.over {
+	if code == http.StatusContinue && i.asked || i.inform == nil || i.over {
 		return nil
 	}
 	i.progress.informed.Store(true)
