@@ -74,6 +74,7 @@ func TestMalformedRequestsAreAnsweredRecordedAndNeverForwarded(t *testing.T) {
 		"a raw non-ASCII byte":                 {"GET /\xe9 HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		"the asterisk form":                    {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		"CONNECT":                              {"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", 400},
+		"CONNECT to a path":                    {"CONNECT /a HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		"a foreign scheme":                     {"GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		"a user in the target":                 {"GET http://u@x/ HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		"a port that is none":                  {"GET / HTTP/1.1\r\nHost: x:99999\r\n\r\n", 400},

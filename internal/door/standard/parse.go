@@ -31,6 +31,8 @@ func (x *exchange) parse() {
 	ex.Request.Target = target
 	switch {
 	case fault != "":
+	case r.Method == http.MethodConnect: // in whatever form: a 2xx to it would end HTTP on the way out
+		fault = "CONNECT is not served"
 	case !validHost(r.Host):
 		fault = "Host is missing or no host"
 	case r.ProtoMajor == 2 && !hostsAgree(r):
