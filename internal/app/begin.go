@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/config"
@@ -65,6 +66,10 @@ func (g *Gateway) beginFromLastGood(cause error) error {
 	if age := time.Since(saved.Time); stale > 0 && age > stale {
 		return fmt.Errorf("the store cannot be opened: %w (and the last-good snapshot is %s old, more than maxStale %s)", cause, age.Round(time.Second), stale)
 	}
+	if g.plans.since.has(everything) {
+		return fmt.Errorf("the store cannot be opened: %w (and the configuration was changed after the last-good snapshot was saved)", cause)
+	}
+	saved.Users = slices.DeleteFunc(saved.Users, func(u model.User) bool { return g.plans.since.has(u.ID) })
 	plan, faults := gate.Compile(saved.Set, g.plans.env)
 	if len(faults) > 0 {
 		return fmt.Errorf("the store cannot be opened: %w (and the last-good snapshot does not hold together with this boot file: %v)", cause, faults)

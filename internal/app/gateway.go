@@ -114,6 +114,7 @@ func (g *Gateway) join() error {
 	registry := keys.NewRegistry(keys.Options{Fetch: fetch.New(fetch.Options{}).Get, Dir: filepath.Dir(g.cfg.File)})
 	g.plans = &plans{keys: registry, pools: g.pools, log: g.log, save: make(chan struct{}, 1),
 		file: filepath.Join(g.cfg.DataDir, "last-good"), recent: g.directory.Recent}
+	g.plans.since = newSince(g.plans.file)
 	g.metrics = metrics.New(g.sources())
 	recorder := &record.Recorder{Log: g.audit, Meter: g.metrics}
 	if g.provision, err = provision.New(provision.Deps{Store: g.store, Compile: g.plans.compile, Invalidate: g.invalidate,
@@ -139,6 +140,7 @@ func (g *Gateway) join() error {
 // they have open ends, unless they may still act.
 func (g *Gateway) invalidate(userIDs []string) {
 	g.directory.Invalidate(userIDs...)
+	g.plans.since.note(userIDs...)
 	for _, id := range userIDs {
 		g.cut(id)
 	}

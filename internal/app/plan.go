@@ -28,6 +28,7 @@ type plans struct {
 	pools  *upstream.Pools
 	holder snapshot.Holder[gate.Plan]
 	file   string // the last-good snapshot
+	since  *since // what it does not know yet
 	log    *slog.Logger
 	recent func(n int) []model.User
 
@@ -61,7 +62,11 @@ func (p *plans) compile(set *model.Set, users provision.UserLookup) (func(), mod
 func (p *plans) publish(plan *gate.Plan) {
 	p.pools.Update(plan.Set.Services)
 	p.keys.Retain(plan.Set.IdentityProviders)
+	old := p.holder.Load()
 	p.holder.Publish(plan)
+	if old != nil && old.Revision != plan.Revision {
+		p.since.note(everything)
+	}
 	p.changed()
 }
 
@@ -89,11 +94,14 @@ func (p *plans) keepLastGood(ctx context.Context) {
 }
 
 func (p *plans) saveNow() {
+	mark := p.since.mark() // first, for what comes while we save may be missing in it
 	plan := p.holder.Load()
 	if plan == nil {
 		return
 	}
-	if err := snapshot.Save(p.file, plan.Set, p.recent(recentUsers)...); err != nil {
+	if err := snapshot.Save(p.file, plan.Set, p.recent(recentUsers)...); err == nil {
+		p.since.saved(mark)
+	} else {
 		p.log.Error("the last-good snapshot cannot be saved; a start without the store would use an older one", "file", p.file, "cause", err)
 	}
 }
