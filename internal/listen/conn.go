@@ -1,7 +1,9 @@
 package listen
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +36,15 @@ func (g *guarded) Write(b []byte) (int, error) {
 			_ = g.Conn.SetWriteDeadline(now.Add(g.stall))
 		}
 	}
-	return g.Conn.Write(b)
+	n, err := g.Conn.Write(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// What the client did not read stays with the kernel, and would for minutes
+		// after the end of the connection: let it go.
+		if t, ok := g.Conn.(*net.TCPConn); ok {
+			_ = t.SetLinger(0)
+		}
+	}
+	return n, err
 }
 
 func (g *guarded) SetWriteDeadline(t time.Time) error {
