@@ -26,6 +26,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -434,4 +435,12 @@ func (p *program) begin(t testing.TB) {
 			t.Logf("%s said:\n%s", p.name, tail(p.log.String(), 8000))
 		}
 	})
+}
+
+// tcpState asks the kernel for the state of a connection.
+func tcpState(fd uintptr, state *[1]byte) bool {
+	n := uint32(len(state))
+	_, _, e := syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, syscall.TCP_INFO,
+		uintptr(unsafe.Pointer(state)), uintptr(unsafe.Pointer(&n)), 0)
+	return e == 0
 }

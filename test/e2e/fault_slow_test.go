@@ -1,0 +1,390 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// short are limits that a test can wait for.
+const short = "limits: {headerTimeout: 2s, idleTimeout: 3s}\n"
+
+// slowClient is a way to take a long time; it returns when the gateway ends it, or
+// when it is told to stop.
+type slowClient struct {
+	name  string
+	after time.Duration // when the gateway should have ended it, from when it stops to make progress
+	run   func(g *gateway, c net.Conn, stop <-chan struct{}) error
+}
+
+// dripping writes a text a byte at a time.
+func dripping(c net.Conn, text string, pause time.Duration, stop <-chan struct{}) error {
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			return nil
+		case <-time.After(pause):
+		}
+		if _, err := c.Write([]byte{text[i%len(text)]}); err != nil {
+			return err
+		}
+	}
+}
+
+// silent waits for the gateway to say that it has had enough.
+func silent(c net.Conn, stop <-chan struct{}) error {
+	done := make(chan error, 1)
+	go func() { _, err := io.Copy(io.Discard, c); done <- err }()
+	select {
+	case err := <-done:
+		return errors.Join(io.EOF, err)
+	case <-stop:
+		return nil
+	}
+}
+
+func secured(c net.Conn) (net.Conn, error) {
+	t := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+	return t, t.Handshake()
+}
+
+// slowClients are measured by the limits of short.
+var slowClients = []slowClient{
+	{"says nothing at all", 2 * time.Second, func(g *gateway, c net.Conn, stop <-chan struct{}) error { return silent(c, stop) }},
+	{"drips a handshake", 2 * time.Second, func(g *gateway, c net.Conn, stop <-chan struct{}) error {
+		return dripping(c, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"+strings.Repeat("\x00", 500), 50*time.Millisecond, stop)
+	}},
+	{"says nothing after its handshake", 3 * time.Second, func(g *gateway, c net.Conn, stop <-chan struct{}) error {
+		t, err := secured(c)
+		if err != nil {
+			return fmt.Errorf("handshake: %w", err)
+		}
+		return silent(t, stop)
+	}},
+	{"drips a head", 2 * time.Second, func(g *gateway, c net.Conn, stop <-chan struct{}) error {
+		t, err := secured(c)
+		if err != nil {
+			return fmt.Errorf("handshake: %w", err)
+		}
+		return dripping(t, "GET /open HTTP/1.1\r\nHost: x\r\n"+strings.Repeat("X-A: b\r\n", 100), 50*time.Millisecond, stop)
+	}},
+	{"stalls in a body", 3 * time.Second, func(g *gateway, c net.Conn, stop <-chan struct{}) error {
+		t, err := secured(c)
+		if err != nil {
+			return fmt.Errorf("handshake: %w", err)
+		}
+		_, _ = io.WriteString(t, "POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhello")
+		return silent(t, stop)
+	}},
+	{"does not read its answer", 3 * time.Second, func(g *gateway, c net.Conn, stop <-chan struct{}) error {
+		_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+		t, err := secured(c)
+		if err != nil {
+			return fmt.Errorf("handshake: %w", err)
+		}
+		_, _ = io.WriteString(t, "GET /open/large HTTP/1.1\r\nHost: x\r\n\r\n")
+		for { // whether the other side is still there shows only when we write
+			select {
+			case <-stop:
+				return nil
+			case <-time.After(200 * time.Millisecond):
+			}
+			if _, err := c.Write(nil); err != nil || departed(c) {
+				return io.EOF
+			}
+		}
+	}},
+}
+
+// departed says whether the peer has reset or closed the connection.
+func departed(c net.Conn) bool {
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return true
+	}
+	gone := false
+	_ = raw.Control(func(fd uintptr) {
+		e, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
+		gone = err != nil || e != 0
+		if !gone { // TCP_INFO's first byte is the state; 1 = established
+			var info [1]byte
+			gone = tcpState(fd, &info) && info[0] != 1
+		}
+	})
+	return gone
+}
+
+// TestSlowClientsAreEndedAndHoldUpNobody opens many slow connections of each kind
+// beside a few good clients.
+func TestSlowClientsAreEndedAndHoldUpNobody(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		many := counts(100, 10_000/2) // two engines at once
+		seeded(t)
+		large := strings.Repeat("x", 64<<20)
+		b := newLedger(t, func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/large") {
+				_, _ = io.WriteString(w, large)
+				return
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+		})
+		g := start(t, options{engine: engine, resources: withBackend(everyone, b.URL), boot: short})
+		before, memory := g.metric(t, "go_goroutines"), usageOf(t, g.pid()).rss
+		alone := make([]time.Duration, 0, 300)
+		for range 300 {
+			begin := time.Now()
+			g.get(t, "", "/open").expect(t, "alone", 200, "")
+			alone = append(alone, time.Since(begin))
+		}
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		ended, opened := map[string][]time.Duration{}, map[string]int{}
+		for i := range many {
+			s := slowClients[i%len(slowClients)]
+			opened[s.name]++
+			wg.Go(func() {
+				c, err := net.DialTimeout("tcp", g.proxy, 10*time.Second)
+				if err != nil {
+					t.Errorf("%s: %v", s.name, err)
+					return
+				}
+				defer func() { _ = c.Close() }()
+				begin := time.Now()
+				if err := s.run(g, c, stop); err != nil {
+					mu.Lock()
+					ended[s.name] = append(ended[s.name], time.Since(begin))
+					mu.Unlock()
+				}
+			})
+			if i%50 == 49 {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		var good tally
+		var c crew
+		var wrong atomic.Int64
+		c.work(3, func(w, i int) {
+			client := g.client
+			if w == 1 {
+				client = g.h2
+			}
+			begin := time.Now()
+			a, err := exchange(client, "POST", g.url("/open"), "hello")
+			good.note(a, err, time.Since(begin))
+			if err != nil {
+				wrong.Add(1)
+			}
+			time.Sleep(time.Millisecond)
+		})
+		for limit := time.Now().Add(stretched(12 * time.Second)); time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
+			mu.Lock()
+			left := many
+			for _, l := range ended {
+				left -= len(l)
+			}
+			mu.Unlock()
+			if left == 0 {
+				break
+			}
+		}
+		high := usageOf(t, g.pid()).rss
+		c.end()
+		close(stop)
+		wg.Wait()
+		good.only(t, "good clients", 200)
+		t.Logf("good clients, alone: %s; beside %d slow ones: %v; %d MiB before, %d MiB meanwhile", spread(alone), many, &good, memory>>20, high>>20)
+		if soak() && percentile(good.times, 0.99) > 2*percentile(alone, 0.99) {
+			t.Errorf("the p99 of good clients is more than twice what it was")
+		}
+		for _, s := range slowClients {
+			if len(ended[s.name]) != opened[s.name] {
+				t.Errorf("of %d clients of which each %s, %d were ended", opened[s.name], s.name, len(ended[s.name]))
+				continue
+			}
+			t.Logf("who %s is ended after %s", s.name, spread(ended[s.name]))
+			limit := s.after + 1500*time.Millisecond
+			if engine == "standard" {
+				limit += 5 * time.Second // for which crypto/tls tries to say goodbye
+			}
+			within(t, "ending a client that "+s.name, percentile(ended[s.name], 1), limit)
+		}
+		if most := memory + int64(many)*256<<10 + 64<<20; high > most {
+			t.Errorf("%d MiB are used, more than %d", high>>20, most>>20)
+		}
+		g.calm(t, before)
+	})
+}
+
+// framed is an HTTP/2 connection written by hand.
+type framed struct {
+	net.Conn
+	*http2.Framer
+	enc *hpack.Encoder
+	buf bytes.Buffer
+}
+
+func dialFramed(g *gateway) (*framed, error) {
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", g.proxy, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		return nil, err
+	}
+	_ = c.SetDeadline(time.Now().Add(60 * time.Second))
+	f := &framed{Conn: c, Framer: http2.NewFramer(c, c)}
+	f.enc = hpack.NewEncoder(&f.buf)
+	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+		return nil, err
+	}
+	return f, f.WriteSettings()
+}
+
+// head encodes the head of a request.
+func (f *framed) head(path string) []byte {
+	f.buf.Reset()
+	for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "x"}, {":path", path}} {
+		_ = f.enc.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
+	}
+	return bytes.Clone(f.buf.Bytes())
+}
+
+// ended reads until the gateway ends the connection, and answers why.
+func (f *framed) drained() (reason chan string) {
+	reason = make(chan string, 1)
+	go func() {
+		last := ""
+		for {
+			fr, err := f.ReadFrame()
+			if err != nil {
+				reason <- strings.TrimSpace(last + " " + err.Error())
+				return
+			}
+			if g, ok := fr.(*http2.GoAwayFrame); ok {
+				last = "GOAWAY " + g.ErrCode.String()
+			}
+		}
+	}()
+	return reason
+}
+
+var http2Floods = []struct {
+	name string
+	must bool // the connection must be ended
+	send func(f *framed, n int) error
+}{
+	{"rapid reset", false, func(f *framed, n int) error { // CVE-2023-44487
+		id := uint32(2*n + 1)
+		return errors.Join(f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: f.head("/open"), EndHeaders: true, EndStream: true}),
+			f.WriteRSTStream(id, http2.ErrCodeCancel))
+	}},
+	{"CONTINUATION without end", true, func(f *framed, n int) error { // CVE-2023-45288
+		if n == 0 {
+			return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.head("/open")})
+		}
+		return f.WriteContinuation(1, false, bytes.Repeat([]byte{0x40, 1, 'a', 1, 'b'}, 800))
+	}},
+	{"empty CONTINUATION without end", false, func(f *framed, n int) error {
+		if n == 0 {
+			return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.head("/open")})
+		}
+		return f.WriteContinuation(1, false, nil)
+	}},
+	{"SETTINGS", false, func(f *framed, _ int) error { // CVE-2019-9515
+		return f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 65535})
+	}},
+	{"PING", false, func(f *framed, n int) error { return f.WritePing(false, [8]byte{byte(n)}) }}, // CVE-2019-9512
+	{"PRIORITY", false, func(f *framed, n int) error {
+		return f.WritePriority(uint32(2*n+1), http2.PriorityParam{StreamDep: 0, Weight: byte(n)})
+	}},
+	{"WINDOW_UPDATE of nothing", true, func(f *framed, _ int) error { return f.WriteRawFrame(http2.FrameWindowUpdate, 0, 0, make([]byte, 4)) }},
+	{"empty DATA", false, func(f *framed, n int) error { // CVE-2019-9518
+		if n == 0 {
+			return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.head("/open"), EndHeaders: true})
+		}
+		return f.WriteData(1, false, nil)
+	}},
+	{"streams without end", false, func(f *framed, n int) error {
+		return f.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*n + 1), BlockFragment: f.head("/open"), EndHeaders: true})
+	}},
+	{"unknown frames", false, func(f *framed, n int) error { return f.WriteRawFrame(0xfa, 0, 0, make([]byte, 1000)) }},
+}
+
+// TestHTTP2FloodsAreBounded floods by each of the frames that have brought servers
+// down, while good clients go on.
+func TestHTTP2FloodsAreBounded(t *testing.T) {
+	seeded(t)
+	b := newLedger(t, nil)
+	g := start(t, options{resources: withBackend(everyone, b.URL), boot: short})
+	g.get(t, "", "/open").expect(t, "first", 200, "")
+	before := g.metric(t, "go_goroutines")
+	for _, flood := range http2Floods {
+		memory := usageOf(t, g.pid()).rss
+		var sent atomic.Int64
+		var wg sync.WaitGroup
+		end := time.Now().Add(time.Duration(counts(1, 10)) * time.Second)
+		reasons := make(chan string, 2)
+		for range 2 {
+			wg.Go(func() {
+				f, err := dialFramed(g)
+				if err != nil {
+					t.Errorf("%s: %v", flood.name, err)
+					return
+				}
+				why := f.drained()
+				for n := 0; time.Now().Before(end); n++ {
+					if err := flood.send(f, n); err != nil {
+						break
+					}
+					sent.Add(1)
+				}
+				if flood.must {
+					select {
+					case r := <-why:
+						reasons <- r
+					case <-time.After(5 * time.Second):
+						t.Errorf("%s: the connection was not ended after %d frames", flood.name, sent.Load())
+					}
+				}
+				_ = f.Close()
+			})
+		}
+		var good tally
+		var c crew
+		c.work(2, func(w, _ int) {
+			client := g.client
+			if w == 1 {
+				client = g.h2
+			}
+			begin := time.Now()
+			a, err := exchange(client, "GET", g.url("/open"), "")
+			good.note(a, err, time.Since(begin))
+			time.Sleep(2 * time.Millisecond)
+		})
+		wg.Wait()
+		c.end()
+		good.only(t, "good clients beside a flood of "+flood.name, 200)
+		now := usageOf(t, g.pid()).rss
+		t.Logf("%s: %d frames; good clients %v; %d MiB more", flood.name, sent.Load(), &good, (now-memory)>>20)
+		if now > memory+96<<20 {
+			t.Errorf("%s: %d MiB more", flood.name, (now-memory)>>20)
+		}
+		if len(reasons) > 0 {
+			t.Logf("%s: %s", flood.name, <-reasons)
+		}
+	}
+	g.calm(t, before)
+}
