@@ -143,6 +143,21 @@ func (c *conn) left(detail string) (*model.Error, string) {
 	return nil, detail
 }
 
+// declaredTrailers are the trailer names that the request announces: HTTP/2 targets
+// are sent no others.
+func (c *conn) declaredTrailers() (names []string) {
+	for i := range c.ex.Fields {
+		if f := &c.ex.Fields[i]; model.EqualFold(f.Name, "Trailer") {
+			for name := range strings.SplitSeq(f.Value, ",") {
+				if name = strings.Trim(name, " \t"); model.ValidToken(name) && c.ex.Plan.PassesTrailer(name) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
+}
+
 // general forwards by way of upstream, whatever protocol the target speaks.
 func (c *conn) general() (*model.Error, string) {
 	ex := c.ex
@@ -158,7 +173,7 @@ func (c *conn) general() (*model.Error, string) {
 	if body != nil {
 		up.Body = body
 		if c.req.Chunked() {
-			up.Trailer = body.trailer
+			up.Declared, up.Trailer = c.declaredTrailers(), body.trailer
 		}
 	}
 	res, err := c.s.deps.Ways.Forward(ctx, ex.Route.Service, &up)
