@@ -118,10 +118,11 @@ var boot = provision.Actor{Name: "boot", Roles: []model.AdminRole{model.AdminAll
 func (g *Gateway) applyResources(ctx context.Context) error {
 	for _, name := range g.cfg.Resources {
 		path := g.cfg.Resolve(name)
-		doc, faults := config.LoadResources(path)
+		read, faults := config.ReadResources([]string{path}, nil)
 		if len(faults) > 0 {
 			return fmt.Errorf("resources: %w", faults)
 		}
+		doc := read.Document
 		b, err := json.Marshal(doc)
 		if err != nil {
 			return fmt.Errorf("resources: %w", err)
@@ -135,6 +136,9 @@ func (g *Gateway) applyResources(ctx context.Context) error {
 		actor.Reason = "resources: " + name
 		if _, err := g.provision.Apply(ctx, actor, doc, provision.ApplyOptions{Owner: "file:" + abs,
 			RuntimeWins: true, Digest: hex.EncodeToString(sum[:])}); err != nil {
+			if e := (*model.Error)(nil); errors.As(err, &e) && len(e.Faults) > 0 {
+				return fmt.Errorf("applying %s: %w", name, read.Locate(e.Faults))
+			}
 			return fmt.Errorf("applying %s: %w", name, err)
 		}
 	}
