@@ -230,6 +230,9 @@ func (m *merger) add(d *model.Document, n *strict.Node, file string) (f model.Fa
 	merge(m, &f, n, file, "groups", &m.doc.Groups, d.Groups, func(v *model.Group) string { return v.Name })
 	merge(m, &f, n, file, "users", &m.doc.Users, d.Users, func(v *model.User) string { return model.FoldUsername(v.Username) })
 	merge(m, &f, n, file, "identityProviders", &m.doc.IdentityProviders, d.IdentityProviders, func(v *model.IdentityProvider) string { return v.Name })
+	if d.Expect != nil && m.doc.Expect == nil {
+		m.doc.Expect = []model.Expectation{} // "expect: []" takes the stored ones away
+	}
 	for i := range d.Expect {
 		m.doc.Expect = append(m.doc.Expect, d.Expect[i])
 		m.origins["expect"] = append(m.origins["expect"], place{n, file, at("expect", i)})
