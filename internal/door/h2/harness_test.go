@@ -257,23 +257,30 @@ type raw struct {
 // dial connects and says the preface with the settings given.
 func (g *rig) dial(settings ...http2.Setting) *raw {
 	g.t.Helper()
-	c := g.dialSilent()
-	if _, err := io.WriteString(c.nc, http2.ClientPreface); err != nil {
-		g.t.Fatal(err)
-	}
-	c.must(c.fr.WriteSettings(settings...))
+	c := g.dialAs(g.t)
+	c.hello(settings...)
 	return c
 }
 
-func (g *rig) dialSilent() *raw {
-	g.t.Helper()
+// hello says the preface.
+func (c *raw) hello(settings ...http2.Setting) {
+	c.t.Helper()
+	_, err := io.WriteString(c.nc, http2.ClientPreface)
+	c.must(err)
+	c.must(c.fr.WriteSettings(settings...))
+}
+
+func (g *rig) dialSilent() *raw { return g.dialAs(g.t) }
+
+func (g *rig) dialAs(t testing.TB) *raw {
+	t.Helper()
 	nc, err := net.Dial("tcp", g.host)
 	if err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
 	_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
-	g.t.Cleanup(func() { _ = nc.Close() })
-	c := &raw{t: g.t, nc: nc}
+	t.Cleanup(func() { _ = nc.Close() })
+	c := &raw{t: t, nc: nc}
 	c.fr = http2.NewFramer(nc, bufio.NewReader(nc))
 	c.fr.AllowIllegalWrites, c.fr.AllowIllegalReads = true, true
 	c.fr.SetMaxReadFrameSize(1<<24 - 1)
