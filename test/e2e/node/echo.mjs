@@ -65,6 +65,7 @@ function fold(rawHeaders, pattern) {
 function answer(note, req, res) {
   const line = `${req.method} ${req.url} HTTP/${req.httpVersion}`;
   const id = req.headers['x-request-id'];
+  req.socket.last = line;
   if (!root) note(id, req.method, line, [req.url], '', 200); // at once: what breaks off has been seen too
   const body = [];
   req.on('data', (b) => body.push(b));
@@ -99,7 +100,10 @@ function serve(note, req, res, line, id) {
 }
 
 function refused(note, err, socket) {
-  if (err.rawPacket) note('', '-', err.rawPacket.toString('latin1').slice(0, 300), [], '', 400); // without: a body that broke off
+  if (socket.refused) return; // node goes on to read what follows a head that it refused
+  socket.refused = true;
+  // Without a packet it is a body that broke off. Why, and behind which request, helps to read the log.
+  if (err.rawPacket) note('', '-', err.rawPacket.toString('latin1').slice(0, 300), [String(err.code), String(socket.last)], '', 400);
   if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
 }
 
