@@ -22,30 +22,29 @@ var bodies = []body{
 }
 
 func (b body) measure(ctx context.Context, l *lab, r *result) ([]*result, error) {
-	g, s, n, h, err := l.field(ctx)
+	n, h, err := l.peers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	post := ""
+	w, across := work{conns: b.conns, bytes: b.down, upload: b.up}, h.Plain
 	if b.up > 0 {
-		if post, err = l.lua("post.lua", postLua); err != nil {
+		across, w.args = h.Upload, []string{strconv.Itoa(b.up)}
+		if w.script, err = l.lua("post.lua", postLua); err != nil {
 			return nil, err
 		}
 	}
 	at := func(address string) work {
-		w := work{url: "http://" + address + b.path, conns: b.conns, bytes: b.down, upload: b.up}
-		if b.up > 0 {
-			w.script, w.args = post, []string{strconv.Itoa(b.up)}
-		}
+		w := w
+		w.url = "http://" + address + b.path
 		return w
 	}
-	across := h.Plain
-	if b.up > 0 {
-		across = h.Upload
+	list, err := l.builds(ctx, func(g *gateway) work { return at(g.plain) })
+	if err != nil {
+		return nil, err
 	}
 	r.Beside = "nginx, the same body"
-	return []*result{r}, l.interleave(ctx, r, []contestant{requests(base, n.process, at(n.Plain)), requests(own, g.process, at(g.plain)),
-		requests(standard, s.process, at(s.plain)), requests(haproxy, h.process, at(across))})
+	list = append([]contestant{requests(base, n.process, at(n.Plain))}, append(list, requests(haproxy, h.process, at(across)))...)
+	return []*result{r}, l.interleave(ctx, r, list)
 }
 
 func basicHeader(user, password string) string {

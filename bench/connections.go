@@ -36,7 +36,11 @@ func connectionRows() (list []row) {
 }
 
 func (s shake) measure(ctx context.Context, l *lab, r *result) ([]*result, error) {
-	g, std, n, h, err := l.field(ctx)
+	n, h, err := l.peers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := l.gateways(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +53,10 @@ func (s shake) measure(ctx context.Context, l *lab, r *result) ([]*result, error
 			warm: func(ctx context.Context) error { _, err := s.load(ctx, address, warmUp); return err },
 			run:  func(ctx context.Context, span time.Duration) (int64, error) { return s.load(ctx, address, span) }}
 	}
-	list := []contestant{contest(own, g.process, g.plain, g.tls), contest(standard, std.process, std.plain, std.tls)}
+	var list []contestant
+	for _, g := range all {
+		list = append(list, contest(g.who, g.process, g.plain, g.tls))
+	}
 	r.Beside = "nginx, the same"
 	if s.hybrid {
 		r.Note = "what Go's clients and current browsers ask for; the peers' OpenSSL 3.0 has only X25519"

@@ -17,6 +17,7 @@ import (
 // gateway is the built binary on a prepared store.
 type gateway struct {
 	*process
+	who, bin   string
 	dir, boot  string
 	plain, tls string   // host:port
 	keys       []string // of those who call
@@ -110,12 +111,13 @@ func lines(path string) (out []string, err error) {
 
 // startGateway runs the binary over prepared files. Each process has a dataDir of
 // its own; those of one store never run at the same time.
-func (l *lab) startGateway(ctx context.Context, name, engine string, users, routes int, with ...string) (*gateway, error) {
+func (l *lab) startGateway(ctx context.Context, name, bin, engine string, users, routes int, with ...string) (*gateway, error) {
 	files, err := l.gatewayFiles(ctx, users, routes)
 	if err != nil {
 		return nil, err
 	}
 	g := *files
+	g.bin = bin
 	g.dir = filepath.Join(files.dir, name)
 	if g.plain, err = l.address(); err != nil {
 		return nil, err
@@ -143,7 +145,7 @@ func (l *lab) startGateway(ctx context.Context, name, engine string, users, rout
 
 // run starts the process on its files; with is another program and its verb.
 func (g *gateway) run(l *lab, engine string, with ...string) (err error) {
-	command := []string{l.bin, "run", "-c", g.boot, "--engine=" + engine}
+	command := []string{g.bin, "run", "-c", g.boot, "--engine=" + engine}
 	if len(with) > 0 {
 		command = append(with, "-c", g.boot, "-engine="+engine)
 	}

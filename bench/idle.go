@@ -79,7 +79,7 @@ func (l *lab) fresh(ctx context.Context, who string, secure bool) (*process, str
 	if who == standard {
 		engine = "standard"
 	}
-	g, err := l.startGateway(ctx, "fresh-"+engine, engine, fewUsers, fewRoutes)
+	g, err := l.startGateway(ctx, "fresh-"+engine, l.bin, engine, fewUsers, fewRoutes)
 	if err != nil {
 		return nil, "", err
 	}

@@ -23,7 +23,7 @@ type lab struct {
 	prepared          map[string]*gateway
 
 	// the usual proxies, started when first asked for
-	own, std       *gateway
+	ours           []*gateway
 	nginx, haproxy *peer
 }
 
@@ -80,18 +80,42 @@ const (
 	fewRoutes = 5
 )
 
-func (l *lab) gateway(ctx context.Context) (_ *gateway, err error) {
-	if l.own == nil {
-		l.own, err = l.startGateway(ctx, "own", "own", fewUsers, fewRoutes)
+// gateway is the one on the usual store.
+func (l *lab) gateway(ctx context.Context) (*gateway, error) {
+	all, err := l.gateways(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return l.own, err
+	return all[0], nil
 }
 
-func (l *lab) standard(ctx context.Context) (_ *gateway, err error) {
-	if l.std == nil {
-		l.std, err = l.startGateway(ctx, "standard", "standard", fewUsers, fewRoutes)
+// gateways are the builds and engines to compare, the product first.
+func (l *lab) gateways(ctx context.Context) ([]*gateway, error) {
+	if l.ours != nil {
+		return l.ours, nil
 	}
-	return l.std, err
+	add := func(who, bin, engine string) error {
+		g, err := l.startGateway(ctx, who, bin, engine, fewUsers, fewRoutes)
+		if err == nil {
+			g.who = who
+			l.ours = append(l.ours, g)
+		}
+		return err
+	}
+	if err := add(own, l.bin, "own"); err != nil {
+		return nil, err
+	}
+	if l.o.standard {
+		if err := add(standard, l.bin, "standard"); err != nil {
+			return nil, err
+		}
+	}
+	if l.o.rival != "" {
+		if err := add(rival, l.o.rival, "own"); err != nil {
+			return nil, err
+		}
+	}
+	return l.ours, nil
 }
 
 func (l *lab) peers(ctx context.Context) (nginx, haproxy *peer, err error) {

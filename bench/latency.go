@@ -39,15 +39,19 @@ type place struct {
 }
 
 func (l *lab) places(ctx context.Context) ([]place, string, error) {
-	g, s, n, h, err := l.field(ctx)
+	n, h, err := l.peers(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	list := []place{{own, g.plain, g.plain, g.process}}
-	if l.o.standard {
-		list = append(list, place{standard, s.plain, s.plain, s.process})
+	all, err := l.gateways(ctx)
+	if err != nil {
+		return nil, "", err
 	}
-	return append(list, place{nginx, n.Keyed, n.Basic, n.process}, place{haproxy, h.Keyed, h.Basic, h.process}), g.keys[0], nil
+	var list []place
+	for _, g := range all {
+		list = append(list, place{g.who, g.plain, g.plain, g.process})
+	}
+	return append(list, place{nginx, n.Keyed, n.Basic, n.process}, place{haproxy, h.Keyed, h.Basic, h.process}), all[0].keys[0], nil
 }
 
 func keyed(key string) string {

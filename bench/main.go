@@ -25,6 +25,7 @@ type options struct {
 	only      *regexp.Regexp
 	quick     bool
 	standard  bool
+	rival     string
 	profile   bool
 	list      bool
 	users     int
@@ -93,6 +94,7 @@ func parse(args []string) (*options, error) {
 	f.BoolVar(&o.list, "list", false, "list the rows and end")
 	f.BoolVar(&o.quick, "quick", false, "two rounds of one second, fewer users and connections: to see that it works")
 	f.BoolVar(&o.standard, "standard", true, "measure the engine on net/http too")
+	f.StringVar(&o.rival, "rival", "", "another build of the gateway, to measure beside this one")
 	f.BoolVar(&o.profile, "profile", false, "instead of measuring, profile the gateway in the rows that -only names")
 	f.IntVar(&o.users, "users", 1_000_000, "of the row with many users")
 	f.IntVar(&o.idle, "idle", 10_000, "idle connections")

@@ -48,7 +48,7 @@ func (l *lab) profile(ctx context.Context, chosen []row) error {
 			if r.id == "routesInTurn" {
 				routes = manyRoutesBeside
 			}
-			g, err := l.startGateway(ctx, "profile-"+r.id+"-"+kind, "own", fewUsers, routes, l.self, "serve", "-"+kind+"profile", out)
+			g, err := l.startGateway(ctx, "profile-"+r.id+"-"+kind, l.bin, "own", fewUsers, routes, l.self, "serve", "-"+kind+"profile", out)
 			if err != nil {
 				return err
 			}

@@ -84,7 +84,7 @@ func (r *report) markdown() string {
 }
 
 // column heads, in the order of the columns.
-var heads = []struct{ who, head string }{{base, "beside it"}, {own, "gateway"}, {standard, "gateway on net/http"}, {nginx, "nginx"}, {haproxy, "HAProxy"}}
+var heads = []struct{ who, head string }{{base, "beside it"}, {own, "gateway"}, {standard, "gateway on net/http"}, {rival, "rival build"}, {nginx, "nginx"}, {haproxy, "HAProxy"}}
 
 // table writes one section: medians with their range, and multiples of the base.
 func table(b *strings.Builder, list []*result) {

@@ -12,6 +12,7 @@ const (
 	base     = "base"
 	own      = "gateway"
 	standard = "standard"
+	rival    = "rival" // another build, to see what a change brings
 	nginx    = "nginx"
 	haproxy  = "haproxy"
 )

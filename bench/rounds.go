@@ -43,9 +43,6 @@ func (l *lab) interleave(ctx context.Context, r *result, list []contestant) erro
 	r.Unit = "µs"
 	var ready []contestant
 	for _, c := range list {
-		if c.who == standard && !l.o.standard {
-			continue
-		}
 		err := c.check(ctx)
 		if err == nil {
 			err = c.warm(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -53,22 +54,6 @@ func rows() []row {
 	return list
 }
 
-// field is the proxies that most rows compare.
-func (l *lab) field(ctx context.Context) (own, std *gateway, n, h *peer, err error) {
-	if n, h, err = l.peers(ctx); err != nil {
-		return
-	}
-	if own, err = l.gateway(ctx); err != nil {
-		return
-	}
-	if l.o.standard {
-		std, err = l.standard(ctx)
-	} else {
-		std = own
-	}
-	return
-}
-
 const besideProxyPass = "nginx `proxy_pass`"
 
 // yardstick is nginx passing a public request on, the measure of the other rows.
@@ -76,90 +61,95 @@ func yardstick(n *peer, l *lab) contestant {
 	return requests(base, n.process, work{url: "http://" + n.Plain + "/public/orders/42", conns: l.o.conns})
 }
 
-func public(ctx context.Context, l *lab, r *result) ([]*result, error) {
-	g, s, n, h, err := l.field(ctx)
+// builds are the gateways that most rows compare, each doing the work that at says.
+func (l *lab) builds(ctx context.Context, at func(*gateway) work) (list []contestant, err error) {
+	all, err := l.gateways(ctx)
+	for _, g := range all {
+		list = append(list, requests(g.who, g.process, at(g)))
+	}
+	return list, err
+}
+
+// contest measures the yardstick, the gateways and the peers at one kind of work.
+func (l *lab) contest(ctx context.Context, r *result, at func(*gateway) work, peers func(n, h *peer) []contestant) ([]*result, error) {
+	n, h, err := l.peers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ours, err := l.builds(ctx, at)
 	if err != nil {
 		return nil, err
 	}
 	r.Beside = besideProxyPass
+	return []*result{r}, l.interleave(ctx, r, slices.Concat([]contestant{yardstick(n, l)}, ours, peers(n, h)))
+}
+
+func public(ctx context.Context, l *lab, r *result) ([]*result, error) {
 	at := func(address string) work {
 		return work{url: "http://" + address + "/public/orders/42", conns: l.o.conns}
 	}
 	r.Note = "nginx here is the yardstick measured a second time in each round: the noise"
-	return []*result{r}, l.interleave(ctx, r, []contestant{yardstick(n, l), requests(own, g.process, at(g.plain)), requests(standard, s.process, at(s.plain)),
-		requests(nginx, n.process, at(n.Plain)), requests(haproxy, h.process, at(h.Plain))})
+	return l.contest(ctx, r, func(g *gateway) work { return at(g.plain) }, func(n, h *peer) []contestant {
+		return []contestant{requests(nginx, n.process, at(n.Plain)), requests(haproxy, h.process, at(h.Plain))}
+	})
 }
 
 func apiKey(ctx context.Context, l *lab, r *result) ([]*result, error) {
-	g, s, n, h, err := l.field(ctx)
+	files, err := l.gatewayFiles(ctx, fewUsers, fewRoutes)
 	if err != nil {
 		return nil, err
 	}
-	r.Beside = besideProxyPass
-	key := g.keys[len(g.keys)/2]
+	key := files.keys[len(files.keys)/2]
 	wrong := key[:len(key)-1] + string('0'+(key[len(key)-1]+1-'0')%10)
 	at := func(address string) work {
 		return work{url: "http://" + address + "/key/orders/42", conns: l.o.conns, header: []string{"X-API-Key: " + key}, refused: []string{"X-API-Key: " + wrong}}
 	}
-	return []*result{r}, l.interleave(ctx, r, []contestant{yardstick(n, l), requests(own, g.process, at(g.plain)), requests(standard, s.process, at(s.plain)),
-		requests(nginx, n.process, at(n.Plain)), requests(haproxy, h.process, at(h.Keyed))})
+	return l.contest(ctx, r, func(g *gateway) work { return at(g.plain) }, func(n, h *peer) []contestant {
+		return []contestant{requests(nginx, n.process, at(n.Keyed)), requests(haproxy, h.process, at(h.Keyed))}
+	})
 }
 
 func token(alg string) func(context.Context, *lab, *result) ([]*result, error) {
 	return func(ctx context.Context, l *lab, r *result) ([]*result, error) {
-		g, s, n, h, err := l.field(ctx)
-		if err != nil {
-			return nil, err
-		}
-		r.Beside, r.Note = besideProxyPass, "nginx of Debian knows no JWT"
+		r.Note = "nginx of Debian knows no JWT"
 		at := func(address string) work {
 			return work{url: "http://" + address + "/token/orders/42", conns: l.o.conns, header: []string{"Authorization: Bearer " + l.cred.token[alg]},
 				refused: []string{"Authorization: Bearer " + l.cred.forged[alg]}}
 		}
-		return []*result{r}, l.interleave(ctx, r, []contestant{yardstick(n, l), requests(own, g.process, at(g.plain)), requests(standard, s.process, at(s.plain)),
-			requests(haproxy, h.process, at(h.JWT))})
+		return l.contest(ctx, r, func(g *gateway) work { return at(g.plain) }, func(_, h *peer) []contestant {
+			return []contestant{requests(haproxy, h.process, at(h.JWT))}
+		})
 	}
 }
 
 func basic(ctx context.Context, l *lab, r *result) ([]*result, error) {
-	g, s, n, h, err := l.field(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.Beside = besideProxyPass
 	at := func(address string, conns int) work {
 		return work{url: "http://" + address + "/basic/orders/42", conns: conns, header: []string{basicHeader(l.cred.user, l.cred.password)},
 			refused: []string{basicHeader(l.cred.user, "wrong")}}
 	}
-	// The peers hash at each request: few connections, or none is ever answered.
-	return []*result{r}, l.interleave(ctx, r, []contestant{yardstick(n, l), requests(own, g.process, at(g.plain, l.o.conns)), requests(standard, s.process, at(s.plain, l.o.conns)),
-		requests(nginx, n.process, at(n.Basic, 4)), requests(haproxy, h.process, at(h.Basic, 4))})
+	return l.contest(ctx, r, func(g *gateway) work { return at(g.plain, l.o.conns) }, func(n, h *peer) []contestant {
+		// The peers hash at each request: few connections, or none is ever answered.
+		return []contestant{requests(nginx, n.process, at(n.Basic, 4)), requests(haproxy, h.process, at(h.Basic, 4))}
+	})
 }
 
 func overTLS(ctx context.Context, l *lab, r *result) ([]*result, error) {
-	g, s, n, h, err := l.field(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.Beside = besideProxyPass
 	at := func(address string) work {
 		return work{url: "https://" + address + "/public/orders/42", conns: l.o.conns}
 	}
-	return []*result{r}, l.interleave(ctx, r, []contestant{yardstick(n, l), requests(own, g.process, at(g.tls)), requests(standard, s.process, at(s.tls)),
-		requests(nginx, n.process, at(n.TLS)), requests(haproxy, h.process, at(h.TLS))})
+	return l.contest(ctx, r, func(g *gateway) work { return at(g.tls) }, func(n, h *peer) []contestant {
+		return []contestant{requests(nginx, n.process, at(n.TLS)), requests(haproxy, h.process, at(h.TLS))}
+	})
 }
 
 func overHTTP2(ctx context.Context, l *lab, r *result) ([]*result, error) {
-	g, s, n, h, err := l.field(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.Beside, r.Note = besideProxyPass, "4 connections of 16 streams each"
+	r.Note = "4 connections of 16 streams each"
 	at := func(address string) work {
 		return work{url: "https://" + address + "/public/orders/42", conns: 4, streams: 16}
 	}
-	return []*result{r}, l.interleave(ctx, r, []contestant{yardstick(n, l), requests(own, g.process, at(g.tls)), requests(standard, s.process, at(s.tls)),
-		requests(nginx, n.process, at(n.H2)), requests(haproxy, h.process, at(h.H2))})
+	return l.contest(ctx, r, func(g *gateway) work { return at(g.tls) }, func(n, h *peer) []contestant {
+		return []contestant{requests(nginx, n.process, at(n.H2)), requests(haproxy, h.process, at(h.H2))}
+	})
 }
 
 // sizeRows compare the gateway with itself: more routes, more users.
@@ -204,7 +194,7 @@ func manyRoutes(inTurn bool) func(context.Context, *lab, *result) ([]*result, er
 		if err != nil {
 			return nil, err
 		}
-		many, err := l.startGateway(ctx, "routes", "own", fewUsers, manyRoutesBeside)
+		many, err := l.startGateway(ctx, "routes", l.bin, "own", fewUsers, manyRoutesBeside)
 		if err != nil {
 			return nil, err
 		}
@@ -234,7 +224,7 @@ func manyUsers(calling int) func(context.Context, *lab, *result) ([]*result, err
 		if err != nil {
 			return nil, err
 		}
-		many, err := l.startGateway(ctx, "users", "own", l.o.users, fewRoutes)
+		many, err := l.startGateway(ctx, "users", l.bin, "own", l.o.users, fewRoutes)
 		if err != nil {
 			return nil, err
 		}

@@ -62,7 +62,7 @@ func starts(users int) func(context.Context, *lab, *result) ([]*result, error) {
 			if engine == "standard" && (!l.o.standard || users == 0) {
 				continue
 			}
-			g, err := l.startGateway(ctx, "start-"+engine, engine, n, fewRoutes)
+			g, err := l.startGateway(ctx, "start-"+engine, l.bin, engine, n, fewRoutes)
 			if err != nil {
 				return nil, err
 			}
@@ -106,7 +106,7 @@ func startFirst(ctx context.Context, l *lab, r *result) ([]*result, error) {
 	n := 0
 	again := func() (*process, error) {
 		n++
-		g := &gateway{dir: filepath.Join(l.dir, fmt.Sprintf("first-%d", n))}
+		g := &gateway{bin: l.bin, dir: filepath.Join(l.dir, fmt.Sprintf("first-%d", n))}
 		g.boot = filepath.Join(g.dir, "sallyport.yaml")
 		boot := fmt.Sprintf("externalURL: https://bench.example.com\ndataDir: data\nlog: {level: warn}\nresources: [%q]\nlisteners: [{address: %q, serve: [proxy]}]\n",
 			filepath.Join(files.dir, "resources.yaml"), at)
