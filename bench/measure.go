@@ -97,7 +97,7 @@ func machine(ctx context.Context, o *options) map[string]string {
 	gateway, _ := exec.CommandContext(ctx, o.bin, "version").Output()
 	return map[string]string{"processor": fmt.Sprintf("%s, %d cores", cpu, len(models)), "kernel": strings.TrimSpace(string(kernel)),
 		"load before": strings.Join(strings.Fields(string(load))[:min(3, len(strings.Fields(string(load))))], " "),
-		"gateway": strings.TrimSpace(string(gateway)), "nginx": first("nginx", "-v"), "haproxy": first("haproxy", "-v"), "h2load": first("h2load", "--version"),
+		"gateway":     strings.TrimSpace(string(gateway)), "nginx": first("nginx", "-v"), "haproxy": first("haproxy", "-v"), "h2load": first("h2load", "--version"),
 		"wrk": first("wrk", "-v"), "built with": runtime.Version()}
 }
 
