@@ -329,8 +329,12 @@ func TestNoRequestThatMayHaveBeenProcessedIsSentTwice(t *testing.T) {
 		}
 		before := b.heads.Load()
 		_, _, err := send(t, p, s, get("/"))
-		if seen := b.heads.Load() - before; err == nil || seen != 3 {
-			t.Errorf("%s: GET was seen %d times, retries 2: %v", name, seen, err)
+		want := int64(3)
+		if c.answer != "" { // a byte of the answer came: nothing is sent again
+			want = 1
+		}
+		if seen := int64(b.heads.Load() - before); err == nil || seen != want {
+			t.Errorf("%s: GET was seen %d times, retries 2, want %d: %v", name, seen, want, err)
 		}
 	}
 }

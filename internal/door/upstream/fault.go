@@ -14,7 +14,7 @@ import (
 type progress struct {
 	connected atomic.Bool // a connection was had
 	sent      atomic.Bool // bytes of the request may have reached the target
-	informed  atomic.Bool // an interim answer was passed on
+	informed  atomic.Bool // a byte of an answer came, or an interim one was passed on
 }
 
 var (

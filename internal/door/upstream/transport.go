@@ -125,6 +125,8 @@ func (t *transport) send(ctx context.Context, r *Request, body *attempt, p *prog
 		GotConn:        func(httptrace.GotConnInfo) { p.connected.Store(true) },
 		WroteHeaders:   func() { p.sent.Store(true) },
 		Got1xxResponse: gate.got,
+		// What had begun to answer is not asked again (retries: before any byte of the answer).
+		GotFirstResponseByte: func() { p.informed.Store(true) },
 	})))
 	if err != nil {
 		return nil, err
