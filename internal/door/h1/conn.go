@@ -109,7 +109,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	if a, err := netip.ParseAddrPort(nc.LocalAddr().String()); err == nil {
 		c.port = a.Port()
 	}
-	c.streams[0].Cut, c.streams[1].Cut = c.abort, c.abort
+	c.streams[0].Cut, c.streams[1].Cut = c.interrupt, c.interrupt
 	return c
 }
 
@@ -259,7 +259,7 @@ func (c *conn) exchange() bool {
 		}
 	}
 	c.body.finish()
-	return keep && c.ctx.Err() == nil
+	return keep && (c.ctx.Err() == nil || c.revive())
 }
 
 // screen refuses what needs no plan to be refused.

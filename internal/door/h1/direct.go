@@ -16,8 +16,13 @@ import (
 // has been sent then, or nothing that may not be sent again.
 func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 	ex := c.ex
-	if ex.Upgrade != "" || c.req.Expect100 || c.req.Chunked() || c.req.Length > int64(c.in.w-c.in.r) {
+	if ex.Upgrade != "" || c.req.Expect100 || c.req.Chunked() || c.req.Length > int64(len(c.in.buf)-c.in.r) {
 		return nil, "", false
+	}
+	if c.req.Length > int64(c.in.w-c.in.r) {
+		if failed, detail, ok := c.gather(); !ok {
+			return failed, detail, true
+		}
 	}
 	key := ""
 	if ex.Route.Service.Balance == model.HashBalance {
@@ -26,6 +31,10 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 	var ok bool
 	if c.held, ok = c.s.deps.Ways.Direct(c.ctx, ex.Route.Service, key); !ok {
 		return nil, "", false
+	}
+	if e := c.held.Fault; e != nil {
+		c.refuse(e)
+		return e, "", true
 	}
 	c.holds = true
 	start, mark, idempotent := time.Now(), c.in.r, upstream.Idempotent(ex.Method)
@@ -69,6 +78,36 @@ func (c *conn) yield() {
 		c.holds = false
 		c.held.Done(false, time.Time{})
 	}
+}
+
+// gather reads a short body to its end, behind its head: a target that is asked then
+// need not wait for the client, and can be asked again.
+func (c *conn) gather() (failed *model.Error, detail string, ok bool) {
+	end := c.in.r + int(c.req.Length)
+	for c.in.w < end {
+		c.feed.setRead(c.nc, time.Now().Add(c.s.cfg.IdleTimeout))
+		n, err := c.nc.Read(c.in.buf[c.in.w:end])
+		c.in.w += n
+		stalled := c.feed.clear()
+		if n > 0 {
+			continue
+		}
+		c.body.count = int64(c.in.w - c.in.r)
+		if stalled && c.ctx.Err() == nil {
+			c.unblock()
+			e := stopped(err)
+			c.refuse(e)
+			return e, "", false
+		}
+		failed, detail = c.left("the client went away, or was cut")
+		return failed, detail, false
+	}
+	return nil, "", true
+}
+
+// stopped is the answer to a body that the client stopped sending.
+func stopped(err error) *model.Error {
+	return &model.Error{Code: model.RequestMalformed, Message: "The request's body stopped coming.", Err: err}
 }
 
 // key is what balance: hash goes by.

@@ -12,8 +12,8 @@ import (
 
 // both runs a test over a plain and a TLS connection.
 func both(t *testing.T, f func(t *testing.T, o ...option)) {
-	t.Run("plain", func(t *testing.T) { f(t) })
-	t.Run("TLS", func(t *testing.T) { f(t, secure) })
+	t.Run("plain", func(t *testing.T) { t.Parallel(); f(t) })
+	t.Run("TLS", func(t *testing.T) { t.Parallel(); f(t, secure) })
 }
 
 func TestARequestPassesAndIsRecorded(t *testing.T) {

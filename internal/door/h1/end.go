@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -15,9 +16,10 @@ import (
 // rest is whether a connection waits for a request. A drain may end such a one, but
 // not one whose request has begun.
 type rest struct {
-	mu    sync.Mutex
-	waits bool
-	ended bool
+	mu     sync.Mutex
+	waits  bool
+	ended  bool
+	doomed bool // abort was called
 }
 
 func (r *rest) begin() {
@@ -54,12 +56,41 @@ func (c *conn) unblock() {
 	}
 }
 
-// abort ends the connection at once, from any goroutine: a user was revoked, a
-// drain is over, or nobody is there any more. It waits for nothing.
+// abort ends the connection at once, from any goroutine: a drain is over, or nobody
+// is there any more. It waits for nothing.
 func (c *conn) abort() {
+	c.rest.mu.Lock()
+	defer c.rest.mu.Unlock()
+	c.rest.doomed = true
+	c.stopAll()
+}
+
+// interrupt ends the exchange that is under way, and with it the connection, unless
+// it comes when the answer is out: then the connection may go on (revive).
+func (c *conn) interrupt() {
+	c.rest.mu.Lock()
+	defer c.rest.mu.Unlock()
+	c.stopAll()
+}
+
+func (c *conn) stopAll() {
 	c.cancel()
 	_ = c.nc.SetDeadline(past)
 	c.target.fire()
+}
+
+// revive lets the connection go on whose last exchange was interrupted too late:
+// the next request may be another user's. No interrupt can come any more; false =
+// the connection was aborted.
+func (c *conn) revive() bool {
+	c.rest.mu.Lock()
+	defer c.rest.mu.Unlock()
+	if c.rest.doomed {
+		return false
+	}
+	c.ctx, c.cancel = context.WithCancel(c.s.ctx)
+	_ = c.nc.SetDeadline(time.Time{})
+	return true
 }
 
 // asks is since when the client waits for an answer that a target is to give.
@@ -95,7 +126,7 @@ func (c *conn) expire(now int64) {
 	c.life.mu.Lock()
 	defer c.life.mu.Unlock()
 	if c.life.nc != nil && c.life.deadline.Load() == d {
-		c.abort()
+		c.interrupt()
 	}
 }
 
@@ -178,7 +209,9 @@ func (c *conn) reset() {
 }
 
 func (c *conn) close() {
+	c.rest.mu.Lock()
 	c.cancel()
+	c.rest.mu.Unlock()
 	_ = c.nc.Close()
 	c.leave()
 	c.in.r, c.in.w = 0, 0

@@ -73,8 +73,13 @@ func (r *reply) readHead() error {
 		if err := r.fill(); err != nil {
 			return err
 		}
+		if b := r.buf[r.r:r.w]; string(b[:min(len(b), len(version))]) != version[:min(len(b), len(version))] {
+			return wire.Malformed("what came is not HTTP/1") // who speaks something else may wait for us
+		}
 	}
 }
+
+const version = "HTTP/1."
 
 // fill reads more behind what is unread, which may be a head or trailers.
 func (r *reply) fill() error {

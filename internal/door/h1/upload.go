@@ -115,7 +115,7 @@ func (u *upload) failed() *model.Error {
 	case u.end == errTooLarge:
 		return tooLarge()
 	case u.stalled:
-		return &model.Error{Code: model.RequestMalformed, Message: "The request's body stopped coming.", Err: u.end}
+		return stopped(u.end)
 	case errors.As(u.end, &bad):
 		return &model.Error{Code: model.RequestMalformed, Message: "The request's body is not well-formed.", Err: u.end}
 	}

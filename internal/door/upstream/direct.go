@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/door/upstream/lane"
@@ -15,8 +16,11 @@ type Direct struct {
 	Conn     *lane.Conn
 	Response time.Duration // how long to wait for the answer to begin; 0 = for ever
 	Host     string        // the target's own
-	e        *endpoint
-	l        *lane.Lane
+	// Fault says that the one target there is cannot be connected to: that is the
+	// answer, and there is no claim to end.
+	Fault *model.Error
+	e     *endpoint
+	l     *lane.Lane
 }
 
 // Direct chooses a target of s and connects to it. ok is false where a door cannot
@@ -35,19 +39,32 @@ func (p *Pools) Direct(ctx context.Context, s *model.Service, key string) (d Dir
 		return d, false
 	}
 	t, is := e.carrier.(*transport)
-	if !is || t.lane == nil || e.down.Load() {
+	if !is || t.lane == nil { // one that is down is chosen only where all are
 		return d, false
 	}
 	e.acquire()
 	c, err := t.lane.Get(ctx, false)
 	if err != nil {
 		e.release()
-		if ctx.Err() == nil {
-			e.refused(err)
+		if ctx.Err() != nil {
+			return d, false
 		}
-		return d, false
+		e.refused(err)
+		if len(v.endpoints) > 1 {
+			return d, false
+		}
+		return Direct{Fault: unconnected(err)}, true
 	}
 	return Direct{Conn: c, Response: pl.service.Timeouts.Response.D(), Host: t.base.Host, e: e, l: t.lane}, true
+}
+
+// unconnected is the answer where no connection was to be had.
+func unconnected(err error) *model.Error {
+	var n net.Error
+	if errors.As(err, &n) && n.Timeout() {
+		return late(err)
+	}
+	return unreachable(err)
 }
 
 // Again gives the claim a fresh connection to the same target, in the place of one
