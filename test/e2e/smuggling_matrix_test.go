@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"net"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -190,9 +191,9 @@ func tryAll(t *testing.T, g *gateway, all []*witness, cases []attempt) {
 					}
 				}
 				// A victim on the same backend, whose connection may be the attacked one.
-				path := fmt.Sprintf("/%s/v%d.", witnessNames[a.witness], a.number)
-				res, err := exchange(victim, "GET", g.url(path), "")
-				if err != nil || res.status != 200 || !strings.Contains(res.header.Get("X-Saw"), path) {
+				own := fmt.Sprintf("/%s/v%d.", witnessNames[a.witness], a.number)
+				res, err := exchange(victim, "GET", g.url(own), "")
+				if err != nil || res.status != 200 || !strings.Contains(res.header.Get("X-Saw"), own) {
 					t.Errorf("a good request behind case %d (%s; %q) got %+v %v", a.number, a.what, tail(a.bytes, 600), res, err)
 				}
 			}
@@ -279,11 +280,11 @@ func reconcile(t *testing.T, g *gateway, all []*witness, cases int) {
 	for _, w := range all {
 		for _, s := range w.saw(t) {
 			n++
-			path, _, _ := strings.Cut(s.target(), "?")
+			seen, _, _ := strings.Cut(s.target(), "?")
 			if s.id == "-" { // what its parser refused it did not read to the id; its first line says whose it is
 				s.method, _, _ = strings.Cut(s.line, " ")
 				for id, d := range decisions {
-					if d.Outcome == "allowed" && d.Service == w.name && d.Method == s.method && strings.EqualFold(d.Path, path) && times[id] == 0 {
+					if d.Outcome == "allowed" && d.Service == w.name && d.Method == s.method && strings.EqualFold(d.Path, seen) && times[id] == 0 {
 						s.id = id
 						break
 					}
@@ -298,9 +299,9 @@ func reconcile(t *testing.T, g *gateway, all []*witness, cases int) {
 				t.Errorf("%s saw a request that was refused: %+v, %+v", w.name, s, d)
 			case d.Service != w.name:
 				t.Errorf("%s saw a request for %s: %+v", w.name, d.Service, s)
-			case d.Method != s.method || !strings.EqualFold(d.Path, path): // %2f and %2F are one
-				t.Errorf("%s saw %s %s where %s %s was decided on", w.name, s.method, path, d.Method, d.Path)
-			case strings.HasPrefix(path, "/hidden"):
+			case d.Method != s.method || !strings.EqualFold(path.Clean(d.Path), seen): // %2f and %2F are one
+				t.Errorf("%s saw %s %s where %s %s was decided on", w.name, s.method, seen, d.Method, d.Path)
+			case strings.HasPrefix(seen, "/hidden"):
 				t.Errorf("%s saw the hidden request: %+v", w.name, s)
 			}
 		}
