@@ -86,121 +86,124 @@ func asCaller(ctx context.Context, name string, pairs ...string) context.Context
 }
 
 func TestGRPCPassesWithItsTrailersStreamsAndStatus(t *testing.T) {
-	t.Parallel()
-	url, h, saw := grpcServer(t)
-	g := start(t, options{resources: withBackend(rpcs, url)})
-	client := g.grpc(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	h.SetServingStatus("orders", healthpb.HealthCheckResponse_SERVING)
+	eachEngine(t, func(t *testing.T, engine string) {
+		url, h, saw := grpcServer(t)
+		g := start(t, options{engine: engine, resources: withBackend(rpcs, url)})
+		client := g.grpc(t)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		h.SetServingStatus("orders", healthpb.HealthCheckResponse_SERVING)
 
-	var head, trail metadata.MD
-	res, err := client.Check(asCaller(ctx, "alice", "x-user", "mallory", "x-user-bin", "mallory", "my-own-bin", "\x00\x01\xff"), &healthpb.HealthCheckRequest{Service: "orders"}, grpc.Header(&head), grpc.Trailer(&trail))
-	if err != nil || res.Status != healthpb.HealthCheckResponse_SERVING {
-		t.Fatalf("unary: %v %v", res, err)
-	}
-	if head.Get("backend-header")[0] != "one" || trail.Get("backend-trailer")[0] != "two" {
-		t.Errorf("header %v, trailer %v", head, trail)
-	}
-	md := saw()[0]
-	if u := md.Get("x-user"); len(u) != 1 || u[0] != "alice" {
-		t.Errorf("x-user is %q", u)
-	}
-	if len(md.Get("authorization")) != 0 || len(md.Get("x-sallyport-assertion")) != 1 || len(md.Get("my-own-bin")) != 1 || md.Get("my-own-bin")[0] != "\x00\x01\xff" {
-		t.Errorf("metadata %v", md)
-	}
-	for k, v := range md {
-		if strings.Contains(strings.Join(v, " "), "mallory") {
-			t.Errorf("forged %s reached the backend", k)
+		var head, trail metadata.MD
+		res, err := client.Check(asCaller(ctx, "alice", "x-user", "mallory", "x-user-bin", "mallory", "my-own-bin", "\x00\x01\xff"), &healthpb.HealthCheckRequest{Service: "orders"}, grpc.Header(&head), grpc.Trailer(&trail))
+		if err != nil || res.Status != healthpb.HealthCheckResponse_SERVING {
+			t.Fatalf("unary: %v %v", res, err)
 		}
-	}
-
-	_, err = client.Check(asCaller(ctx, "alice"), &healthpb.HealthCheckRequest{Service: "unknown"})
-	if status.Code(err) != codes.NotFound {
-		t.Errorf("the backend's own status came as %v", err)
-	}
-
-	watch, err := client.Watch(asCaller(ctx, "alice"), &healthpb.HealthCheckRequest{Service: "orders"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []healthpb.HealthCheckResponse_ServingStatus{healthpb.HealthCheckResponse_SERVING, healthpb.HealthCheckResponse_NOT_SERVING, healthpb.HealthCheckResponse_SERVING} {
-		h.SetServingStatus("orders", want)
-		m, err := watch.Recv()
-		if err != nil || m.Status != want {
-			t.Fatalf("stream: %v %v, want %v", m, err, want)
+		if head.Get("backend-header")[0] != "one" || trail.Get("backend-trailer")[0] != "two" {
+			t.Errorf("header %v, trailer %v", head, trail)
 		}
-	}
+		md := saw()[0]
+		if u := md.Get("x-user"); len(u) != 1 || u[0] != "alice" {
+			t.Errorf("x-user is %q", u)
+		}
+		if len(md.Get("authorization")) != 0 || len(md.Get("x-sallyport-assertion")) != 1 || len(md.Get("my-own-bin")) != 1 || md.Get("my-own-bin")[0] != "\x00\x01\xff" {
+			t.Errorf("metadata %v", md)
+		}
+		for k, v := range md {
+			if strings.Contains(strings.Join(v, " "), "mallory") {
+				t.Errorf("forged %s reached the backend", k)
+			}
+		}
 
-	t.Run("refusals are gRPC statuses", func(t *testing.T) {
-		before := len(saw())
-		for _, c := range []struct {
-			name, as string
-			want     codes.Code
-			stream   bool
-		}{
-			{"nobody", "", codes.Unauthenticated, false},
-			{"somebody unknown", "carol", codes.Unauthenticated, false},
-			{"bob may not watch", "bob", codes.PermissionDenied, true},
-		} {
-			var err error
-			if c.stream {
-				w, e := client.Watch(asCaller(ctx, c.as), &healthpb.HealthCheckRequest{})
-				if err = e; err == nil {
-					_, err = w.Recv()
+		_, err = client.Check(asCaller(ctx, "alice"), &healthpb.HealthCheckRequest{Service: "unknown"})
+		if status.Code(err) != codes.NotFound {
+			t.Errorf("the backend's own status came as %v", err)
+		}
+
+		watch, err := client.Watch(asCaller(ctx, "alice"), &healthpb.HealthCheckRequest{Service: "orders"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []healthpb.HealthCheckResponse_ServingStatus{healthpb.HealthCheckResponse_SERVING, healthpb.HealthCheckResponse_NOT_SERVING, healthpb.HealthCheckResponse_SERVING} {
+			h.SetServingStatus("orders", want)
+			m, err := watch.Recv()
+			if err != nil || m.Status != want {
+				t.Fatalf("stream: %v %v, want %v", m, err, want)
+			}
+		}
+
+		t.Run("refusals are gRPC statuses", func(t *testing.T) {
+			before := len(saw())
+			for _, c := range []struct {
+				name, as string
+				want     codes.Code
+				stream   bool
+			}{
+				{"nobody", "", codes.Unauthenticated, false},
+				{"somebody unknown", "carol", codes.Unauthenticated, false},
+				{"bob may not watch", "bob", codes.PermissionDenied, true},
+			} {
+				var err error
+				if c.stream {
+					w, e := client.Watch(asCaller(ctx, c.as), &healthpb.HealthCheckRequest{})
+					if err = e; err == nil {
+						_, err = w.Recv()
+					}
+				} else {
+					_, err = client.Check(asCaller(ctx, c.as), &healthpb.HealthCheckRequest{})
 				}
-			} else {
-				_, err = client.Check(asCaller(ctx, c.as), &healthpb.HealthCheckRequest{})
+				if status.Code(err) != c.want {
+					t.Errorf("%s: %v, want %v", c.name, err, c.want)
+				}
 			}
-			if status.Code(err) != c.want {
-				t.Errorf("%s: %v, want %v", c.name, err, c.want)
+			if len(saw()) != before {
+				t.Error("the backend saw a refused call")
 			}
-		}
-		if len(saw()) != before {
-			t.Error("the backend saw a refused call")
-		}
-		if _, err := client.Check(asCaller(ctx, "bob"), &healthpb.HealthCheckRequest{}); err != nil {
-			t.Errorf("bob may check: %v", err)
-		}
-	})
+			if _, err := client.Check(asCaller(ctx, "bob"), &healthpb.HealthCheckRequest{}); err != nil {
+				t.Errorf("bob may check: %v", err)
+			}
+		})
 
-	t.Run("a stream ends when its user is deactivated", func(t *testing.T) {
-		g.must(t, 200, "PATCH", "/v2/users/alice", `{"active":false}`)
-		begin := time.Now()
-		if m, err := watch.Recv(); err == nil {
-			t.Errorf("a message after the deactivation: %v", m)
-		}
-		if took := time.Since(begin); took > time.Second {
-			t.Errorf("the stream was cut %v after the acknowledgement", took)
-		}
+		t.Run("a stream ends when its user is deactivated", func(t *testing.T) {
+			g.must(t, 200, "PATCH", "/v2/users/alice", `{"active":false}`)
+			begin := time.Now()
+			if m, err := watch.Recv(); err == nil {
+				t.Errorf("a message after the deactivation: %v", m)
+			}
+			if took := time.Since(begin); took > time.Second {
+				t.Errorf("the stream was cut %v after the acknowledgement", took)
+			}
+		})
 	})
 }
 
 func TestAGRPCCallTimesOutAsItsClientSays(t *testing.T) {
-	t.Parallel()
-	url, _, _ := grpcServer(t)
-	g := start(t, options{resources: withBackend(rpcs, url)})
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	w, err := g.grpc(t).Watch(asCaller(ctx, "alice"), &healthpb.HealthCheckRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for err == nil {
-		_, err = w.Recv()
-	}
-	if status.Code(err) != codes.DeadlineExceeded {
-		t.Errorf("%v", err)
-	}
+	eachEngine(t, func(t *testing.T, engine string) {
+		url, _, _ := grpcServer(t)
+		g := start(t, options{engine: engine, resources: withBackend(rpcs, url)})
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		w, err := g.grpc(t).Watch(asCaller(ctx, "alice"), &healthpb.HealthCheckRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, err = w.Recv()
+		}
+		if status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 func TestADeadGRPCServerIsUnavailable(t *testing.T) {
-	t.Parallel()
-	g := start(t, options{resources: withBackend(rpcs, "http://"+freeAddress(t))})
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	_, err := g.grpc(t).Check(asCaller(ctx, "alice"), &healthpb.HealthCheckRequest{})
-	if status.Code(err) != codes.Unavailable {
-		t.Errorf("%v", err)
-	}
+	eachEngine(t, func(t *testing.T, engine string) {
+		g := start(t, options{engine: engine, resources: withBackend(rpcs, "http://"+freeAddress(t))})
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_, err := g.grpc(t).Check(asCaller(ctx, "alice"), &healthpb.HealthCheckRequest{})
+		if status.Code(err) != codes.Unavailable {
+			t.Errorf("%v", err)
+		}
+	})
 }

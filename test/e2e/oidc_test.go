@@ -85,6 +85,7 @@ users:
 `
 
 func TestTokensOfARealProviderServeWhileItsKeysRotate(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	eachEngine(t, func(t *testing.T, engine string) {
 		p := newOIDCProvider(t, map[string]any{"reporter": map[string]any{}, "second": map[string]any{}, "third": map[string]any{}, "fourth": map[string]any{}, "fifth": map[string]any{}, "sixth": map[string]any{}})
 		b := newBackend(t, nil)
@@ -162,6 +163,7 @@ identityProviders: [{name: tokens, type: jwt, issuer: %q, audiences: [api], role
 }
 
 func TestANewLoginIsRefusedWith503WhileItsProviderIsDown(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	eachEngine(t, func(t *testing.T, engine string) {
 		p := newOIDCProvider(t, map[string]any{"reporter": map[string]any{}})
 		token := p.token(t, "reporter", "api")
