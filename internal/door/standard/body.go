@@ -95,9 +95,9 @@ func (b *body) end(cut bool) {
 	b.ended = true
 	switch {
 	case b.over.Load():
-	case cut || b.reading || b.failure.Load() != nil:
+	case cut || b.reading || b.failed() != nil && b.failed() != tooLarge:
 		_ = b.rc.SetReadDeadline(past)
-	default: // the server reads what is left, to keep the connection; not for long
+	default: // the server reads what is left, to keep the connection, or for the client to hear a refusal; not for long
 		_ = b.rc.SetReadDeadline(time.Now().Add(leftover))
 	}
 }

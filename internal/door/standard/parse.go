@@ -31,6 +31,8 @@ func (x *exchange) parse() {
 	ex.Request.Target = target
 	switch {
 	case fault != "":
+	case !model.ValidToken(r.Method): // net/http looks at it in HTTP/1.1 alone (RFC 9110, 9.1)
+		fault = "the method is not a token"
 	case r.Method == http.MethodConnect: // in whatever form: a 2xx to it would end HTTP on the way out
 		fault = "CONNECT is not served"
 	case !validHost(r.Host):
