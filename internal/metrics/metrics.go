@@ -1,11 +1,8 @@
 package metrics
 
 import (
-	"maps"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,11 +33,10 @@ type Metrics struct {
 	inflight prometheus.Gauge
 	security *prometheus.CounterVec
 
-	mu        sync.Mutex // of who adds a handle
-	counters  atomic.Pointer[map[requestKey]prometheus.Counter]
-	gateways  atomic.Pointer[map[string]prometheus.Observer]
-	targets   atomic.Pointer[map[string]prometheus.Observer]
-	securitys atomic.Pointer[map[string]prometheus.Counter]
+	counters  *handles[requestKey, prometheus.Counter]
+	gateways  *handles[string, prometheus.Observer]
+	targets   *handles[string, prometheus.Observer]
+	securitys *handles[string, prometheus.Counter]
 }
 
 type requestKey struct{ route, step, code string }
@@ -59,10 +55,9 @@ func New(s Sources) *Metrics {
 		security: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sallyport_security_events_total",
 			Help: "Security events by kind, such as attempts to forge an identity header."}, []string{"kind"}),
 	}
-	m.counters.Store(&map[requestKey]prometheus.Counter{})
-	m.gateways.Store(&map[string]prometheus.Observer{})
-	m.targets.Store(&map[string]prometheus.Observer{})
-	m.securitys.Store(&map[string]prometheus.Counter{})
+	m.counters = newHandles[requestKey, prometheus.Counter]()
+	m.gateways, m.targets = newHandles[string, prometheus.Observer](), newHandles[string, prometheus.Observer]()
+	m.securitys = newHandles[string, prometheus.Counter]()
 	m.registry.MustRegister(m.requests, m.gateway, m.target, m.inflight, m.security)
 	s.register(m.registry)
 	return m
@@ -79,41 +74,23 @@ func (m *Metrics) Handler() http.Handler {
 // that was not forwarded.
 func (m *Metrics) Observe(route, service, step, code string, gateway, target time.Duration) {
 	k := requestKey{route, step, code}
-	c, ok := (*m.counters.Load())[k]
+	c, ok := m.counters.find(k)
 	if !ok {
-		c = handle(m, &m.counters, requestKey{strings.Clone(route), strings.Clone(step), strings.Clone(code)}, requestKey{other, other, other},
+		c = m.counters.add(requestKey{strings.Clone(route), strings.Clone(step), strings.Clone(code)}, requestKey{other, other, other},
 			func(k requestKey) prometheus.Counter { return m.requests.WithLabelValues(k.route, k.step, k.code) })
 	}
 	c.Inc()
-	m.observer(&m.gateways, m.gateway, route).Observe(gateway.Seconds())
+	observer(m.gateways, m.gateway, route).Observe(gateway.Seconds())
 	if target > 0 && service != "" {
-		m.observer(&m.targets, m.target, service).Observe(target.Seconds())
+		observer(m.targets, m.target, service).Observe(target.Seconds())
 	}
 }
 
-func (m *Metrics) observer(cache *atomic.Pointer[map[string]prometheus.Observer], vec *prometheus.HistogramVec, label string) prometheus.Observer {
-	if o, ok := (*cache.Load())[label]; ok {
+func observer(h *handles[string, prometheus.Observer], vec *prometheus.HistogramVec, label string) prometheus.Observer {
+	if o, ok := h.find(label); ok {
 		return o
 	}
-	return handle(m, cache, strings.Clone(label), other, func(l string) prometheus.Observer { return vec.WithLabelValues(l) })
-}
-
-// handle adds a handle to a cache that is read without a lock.
-func handle[K comparable, V any](m *Metrics, cache *atomic.Pointer[map[K]V], k, rest K, get func(K) V) V {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	old := *cache.Load()
-	if v, ok := old[k]; ok {
-		return v
-	}
-	if len(old) >= maxSeries {
-		return get(rest)
-	}
-	v := get(k)
-	grown := maps.Clone(old)
-	grown[k] = v
-	cache.Store(&grown)
-	return v
+	return h.add(strings.Clone(label), other, func(l string) prometheus.Observer { return vec.WithLabelValues(l) })
 }
 
 // Begin counts a request as being served, until End.
@@ -124,9 +101,9 @@ func (m *Metrics) End() { m.inflight.Dec() }
 
 // Security counts a security event. Kind is of a closed set: forged_header and the like.
 func (m *Metrics) Security(kind string) {
-	c, ok := (*m.securitys.Load())[kind]
+	c, ok := m.securitys.find(kind)
 	if !ok {
-		c = handle(m, &m.securitys, strings.Clone(kind), other, func(k string) prometheus.Counter { return m.security.WithLabelValues(k) })
+		c = m.securitys.add(strings.Clone(kind), other, func(k string) prometheus.Counter { return m.security.WithLabelValues(k) })
 	}
 	c.Inc()
 }

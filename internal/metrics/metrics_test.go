@@ -98,7 +98,7 @@ func TestSeriesAreBounded(t *testing.T) {
 	}
 	m := New(Sources{})
 	grown := map[string]bool{}
-	full := *m.securitys.Load()
+	full := *m.securitys.stable.Load()
 	for i := 0; i < maxSeries; i++ {
 		full[fmt.Sprint(i)] = nil
 	}

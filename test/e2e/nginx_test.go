@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// nginx starts nginx on a configuration's server block; ADDRESS stands for where it
-// listens and ROOT for its folder of files.
+// nginx starts nginx on a configuration's server block. It listens at url, and
+// serves the files below root.
 func nginx(t testing.TB, server string) (url, root string) {
 	t.Helper()
 	dir := t.TempDir()
