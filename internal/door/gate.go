@@ -27,13 +27,18 @@ type Gate interface {
 // NewID makes the id of a request: 32 lower-case hexadecimal digits. It is a name
 // and no secret, so the runtime's generator, seeded by the system, will do.
 func NewID() string {
-	const digits = "0123456789abcdef"
 	var b [32]byte
+	FillID(&b)
+	return string(b[:])
+}
+
+// FillID writes the id of a request where it costs no allocation.
+func FillID(b *[32]byte) {
+	const digits = "0123456789abcdef"
 	for i := 0; i < len(b); i += 16 {
 		for v, j := rand.Uint64(), i; j < i+16; j++ {
 			b[j] = digits[v&15]
 			v >>= 4
 		}
 	}
-	return string(b[:])
 }

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"net/netip"
+	"unsafe"
 
 	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/gate/authz"
@@ -74,6 +75,7 @@ type Exchange struct {
 	// Event is the recorder's, kept here so that a request allocates none.
 	Event model.Event
 
+	idText  [32]byte
 	proofs  [authn.MaxMethods]*authn.Proof
 	ip      ipText
 	authz   authz.Facts
@@ -135,4 +137,11 @@ func (ex *Exchange) peerText() string {
 		return ex.IP()
 	}
 	return ex.Peer.String()
+}
+
+// NameIt gives the exchange an id that lives as long as its request: fill writes
+// its 32 bytes. Whoever keeps the id for longer copies it.
+func (ex *Exchange) NameIt(fill func(*[32]byte)) {
+	fill(&ex.idText)
+	ex.ID = unsafe.String(&ex.idText[0], len(ex.idText))
 }

@@ -211,7 +211,7 @@ func (c *conn) acquire() {
 	ex := c.s.deps.Gate.Acquire()
 	c.ex = ex
 	r := &c.req
-	ex.ID = door.NewID()
+	ex.NameIt(door.FillID)
 	ex.Method, ex.Request.Target, ex.Host, ex.Upgrade = r.Method, r.Target, r.Host, r.Upgrade
 	ex.Scheme, ex.TLS = "http", c.handshake()
 	if ex.TLS != nil {
@@ -329,6 +329,10 @@ func (c *conn) fault(v any) {
 	d.Log.Error("a request met a fault in the gateway", "requestId", c.ex.ID, "fault", v, "stack", string(debug.Stack()))
 	c.target.clear()
 	c.life.clear()
+	if c.holds { // wakes whoever writes to it
+		_ = c.held.Conn.SetDeadline(past)
+	}
+	c.up.stop()
 	c.yield()
 	for i := range c.streams {
 		d.Streams.Remove(&c.streams[i])

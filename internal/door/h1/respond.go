@@ -16,7 +16,7 @@ func (c *conn) refuse(e *model.Error) {
 		return
 	}
 	ex := c.ex
-	a := problem.Render(e, problem.Facts{RequestID: ex.ID, HTML: problem.WantsHTML(ex.Method, ex.Fields), GRPC: problem.IsGRPC(ex.Fields),
+	a := problem.Render(e, problem.Facts{RequestID: ex.ID, HTML: problem.WantsHTML(ex.Method, ex.Fields),
 		Challenges: c.s.deps.Gate.Challenges(ex)})
 	if c.unsure(e) {
 		c.req.Close = true
@@ -100,7 +100,7 @@ func (c *conn) finishHead(length int64) {
 
 // connection says what becomes of the connection.
 func (c *conn) connection() {
-	if c.req.Close || c.broken.Load() || c.s.draining.Load() {
+	if c.req.Close || c.broken.Load() || c.s.draining.Load() || c.req.Expect100 && !c.body.ended && !c.said() {
 		c.req.Close = true
 		c.out = append(c.out, "Connection: close\r\n"...)
 	} else if c.req.Minor == 0 {
