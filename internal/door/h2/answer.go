@@ -39,6 +39,7 @@ type answer struct {
 }
 
 func (a *answer) start(from io.Reader) {
+	a.free()
 	block := answerBlocks.Get().(*answerBlock)
 	*a = answer{from: from, fields: a.fields, buf: block[:], block: block, trailers: a.trailers[:0]}
 }

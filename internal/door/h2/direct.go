@@ -24,39 +24,107 @@ func (st *stream) direct() (failed *model.Error, detail string, done bool) {
 	if !st.ready() {
 		return nil, "", false
 	}
+	start := time.Now()
 	d, ok := c.s.deps.Ways.Direct(c.ctx, ex.Route.Service, st.key())
 	if !ok {
 		return nil, "", false
 	}
-	start := time.Now()
+	if d.Fault != nil {
+		st.wait = time.Since(start)
+		st.refuse(d.Fault)
+		return d.Fault, "", true
+	}
+	defer st.answer.free()
+	idempotent := upstream.Idempotent(ex.Method)
 	st.compose(&d)
+	for {
+		fired, err := st.ask(&d, start)
+		st.wait = time.Since(start)
+		switch {
+		case err == nil:
+			failed, detail = st.directAnswer(&d)
+			return failed, detail, true
+		case fired || st.answer.any || isMalformed(err) || st.over():
+		case d.Conn.Reused && (idempotent || d.Conn.Untaken(err)):
+			// It had been kept, and the target has closed it.
+			if d.Again(c.ctx) == nil {
+				continue
+			}
+			return nil, "", false
+		case d.Conn.Untaken(err), idempotent && ex.Route.Service.Retries > 0:
+			d.Failed(err)
+			d.Done(false, time.Time{})
+			st.spent = 1
+			return nil, "", false
+		}
+		failed, detail = st.directFailed(&d, err, fired)
+		return failed, detail, true
+	}
+}
+
+func isMalformed(err error) bool {
+	var bad wire.Malformed
+	return errors.As(err, &bad)
+}
+
+// ask sends the request and reads the head of the answer, within the service's time
+// for it. fired = that time is up, or the stream was ended.
+func (st *stream) ask(d *upstream.Direct, start time.Time) (fired bool, err error) {
 	st.target.set(d.Conn, start, d.Response)
-	if st.over() { // killed before there was a target to cut
-		st.target.fire()
+	if st.over() { // ended before there was anything to fire at
+		return st.target.clear(), errOver
 	}
 	a := &st.answer
 	a.start(d.Conn)
-	defer a.free()
 	d.Conn.Begin()
-	_, err := d.Conn.Write(st.out)
-	if err == nil {
-		err = a.head(ex.Method, st.informFields)
+	_, err = d.Conn.Write(st.out)
+	if err == nil || !d.Conn.Reused {
+		// A target that answers before it has read the request, and closes, is heard
+		// even so.
+		if herr := a.head(st.ex.Method, st.informFields); err == nil || herr == nil {
+			a.res.Close = a.res.Close || err != nil
+			err = herr
+		}
 	}
-	st.wait = time.Since(start)
 	if err != nil {
-		return st.directFailed(&d, err)
+		return st.target.clear(), err
 	}
-	d.Answered()
 	st.target.relax() // how long the body takes is the service's affair
+	return false, nil
+}
+
+// directAnswer relays the answer whose head is there.
+func (st *stream) directAnswer(d *upstream.Direct) (*model.Error, string) {
+	a := &st.answer
+	d.Answered()
 	stop := st.untilExpired(a.whole || a.left > 0 && a.left <= int64(a.w-a.r))
-	err = st.relayAnswer()
+	err := st.relayAnswer()
 	stop()
 	fired := st.target.clear()
 	d.Done(err == nil && !fired && a.reusable(), time.Now())
 	if err != nil {
-		failed, detail = st.broken(err)
+		return st.broken(err)
 	}
-	return failed, detail, true
+	return nil, ""
+}
+
+// directFailed answers for a target that gave no answer.
+func (st *stream) directFailed(d *upstream.Direct, err error, fired bool) (*model.Error, string) {
+	if st.over() {
+		d.Done(false, time.Time{})
+		return st.lost()
+	}
+	d.Failed(err)
+	d.Done(false, time.Time{})
+	e := upstream.Late()
+	if !fired {
+		if !isMalformed(err) {
+			err = errors.Join(upstream.ErrGone, err)
+		}
+		e = upstream.Invalid(err)
+	}
+	st.refuse(e)
+	return e, ""
 }
 
 // ready says whether the body is there, and small enough.
@@ -80,49 +148,10 @@ func (st *stream) key() string {
 	if ex.Route.Service.Balance != model.HashBalance {
 		return ""
 	}
-	if ex.Access != nil && ex.Access.Principal != nil {
-		return ex.Access.Principal.User.ID
+	if u := ex.Username(); u != "" {
+		return u
 	}
-	return ex.ClientIP.String()
-}
-
-// directFailed decides what a failure means: send again by way of general, or answer.
-func (st *stream) directFailed(d *upstream.Direct, err error) (*model.Error, string, bool) {
-	a, ex := &st.answer, st.ex
-	fired := st.target.clear()
-	if st.over() {
-		d.Done(false, time.Time{})
-		failed, detail := st.lost()
-		return failed, detail, true
-	}
-	if fired {
-		d.Failed(err)
-		d.Done(false, time.Time{})
-		e := upstream.Late()
-		st.refuse(e)
-		return e, "", true
-	}
-	var bad wire.Malformed
-	again := false
-	if !a.any && !errors.As(err, &bad) {
-		// A kept-alive connection that died under the request, or a target that
-		// hung up: nothing of an answer was seen. It is sent again where that is
-		// safe, or where the target cannot have taken it.
-		again = upstream.Idempotent(ex.Method) && (d.Conn.Reused || ex.Route.Service.Retries > 0) ||
-			d.Conn.Reused && d.Conn.Untaken(err)
-	}
-	if again {
-		d.Done(false, time.Time{})
-		return nil, "", false
-	}
-	d.Failed(err)
-	d.Done(false, time.Time{})
-	if !errors.As(err, &bad) {
-		err = errors.Join(upstream.ErrGone, err)
-	}
-	e := upstream.Invalid(err)
-	st.refuse(e)
-	return e, "", true
+	return ex.IP()
 }
 
 // compose writes the request, its body behind it, into st.out.

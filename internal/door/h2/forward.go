@@ -20,6 +20,9 @@ func (st *stream) forward() (failed *model.Error, detail string) {
 	ex := st.ex
 	st.register()
 	defer st.unregister()
+	if st.over() { // cut as it registered: its decision was made before
+		return st.lost()
+	}
 	limit := ex.Route.BodyLimit
 	call := grpc(ex.Fields)
 	if call && ex.Route.Service.Protocol == model.HTTP2 {
@@ -106,7 +109,7 @@ func (st *stream) uncancel() {
 func (st *stream) request(body *bodyReader) *upstream.Request {
 	ex := st.ex
 	req := &upstream.Request{Method: ex.Method, Target: ex.Target, Host: ex.Host, Fields: ex.Fields, Add: ex.Add,
-		Trailers: st.head.trailers, Key: st.key(), Inform: st.inform}
+		Trailers: st.head.trailers, Key: st.key(), Spent: st.spent, Inform: st.inform}
 	if ex.Route.Service.Host == model.HostTarget {
 		req.Host = ""
 	}

@@ -252,6 +252,8 @@ type raw struct {
 	buf bytes.Buffer
 	enc *hpack.Encoder
 	dec *hpack.Decoder
+	// others are events of streams that nobody has waited for yet.
+	others []event
 }
 
 // dial connects and says the preface with the settings given.
@@ -391,11 +393,20 @@ func (c *raw) next() event {
 // until reads up to an event that fits.
 func (c *raw) until(what string, fits func(event) bool) event {
 	c.t.Helper()
+	for i, e := range c.others {
+		if fits(e) {
+			c.others = append(c.others[:i], c.others[i+1:]...)
+			return e
+		}
+	}
 	var seen []string
 	for {
 		e := c.next()
 		if fits(e) {
 			return e
+		}
+		if e.kind == "headers" || e.kind == "data" || e.kind == "rst" {
+			c.others = append(c.others, e)
 		}
 		seen = append(seen, e.String())
 		if e.kind == "closed" || e.kind == "silence" {
@@ -540,3 +551,11 @@ func route(edit func(*model.Route)) option { return func(w *world) { edit(&w.set
 func serviceOf(edit func(*model.Service)) option { return func(w *world) { edit(&w.set.Services[0]) } }
 
 func limits(edit func(*Config)) option { return func(w *world) { edit(&w.cfg) } }
+
+// elsewhere says of every host that it belongs to another certificate.
+type elsewhere struct{}
+
+func (elsewhere) Facts(s *tls.ConnectionState) *model.TLSFacts {
+	return &model.TLSFacts{ServerName: s.ServerName, Version: s.Version}
+}
+func (elsewhere) Misdirected(string, string) bool { return true }

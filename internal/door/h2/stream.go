@@ -57,6 +57,7 @@ type carrier struct {
 	status  int
 	sent    int64
 	wait    time.Duration
+	spent   int    // how many times the request was sent again
 	out     []byte // a request to a target
 	answer  answer
 }
@@ -80,7 +81,7 @@ func (st *stream) reuse(c *conn, id uint32) {
 	case <-st.wake:
 	default:
 	}
-	st.ex, st.started, st.status, st.sent, st.wait = nil, false, 0, 0, 0
+	st.ex, st.started, st.status, st.sent, st.wait, st.spent = nil, false, 0, 0, 0, 0
 }
 
 // free gives the stream back. Nobody but the caller knows it any more.
