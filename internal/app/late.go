@@ -24,12 +24,14 @@ func (g *Gateway) watchStore(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	var aside *gate.Plan
+	var ill bool
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
+		ill = g.tellAudit(ill)
 		if _, err := g.store.get(); err != nil {
 			g.openLate(ctx)
 		}
@@ -53,6 +55,19 @@ func (g *Gateway) watchStore(ctx context.Context) {
 			g.plans.holder.Publish(nil)
 		}
 	}
+}
+
+// tellAudit says in the log when the audit fails, which refuses every request, and
+// when it is well again.
+func (g *Gateway) tellAudit(ill bool) bool {
+	err := g.audit.Healthy()
+	switch {
+	case err != nil && !ill:
+		g.log.Error("the audit log cannot be written: refusing every request until it can", "cause", err)
+	case err == nil && ill:
+		g.log.Info("the audit log can be written again")
+	}
+	return err != nil
 }
 
 // openLate tries again to open a store that was not there at the start.

@@ -302,7 +302,8 @@ func TestAnAnswerBeforeTheBodyWasReadReachesItsClient(t *testing.T) {
 			}
 			_, _ = io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 8\r\nConnection: close\r\n\r\ntoo much")
 			_ = c.(*net.TCPConn).CloseWrite()
-			_, _ = io.CopyN(io.Discard, r, 1<<20) // and then no more: it hangs up on the rest
+			_, _ = io.CopyN(io.Discard, r, 1<<20) // and then no more: it hangs up on the rest,
+			time.Sleep(300 * time.Millisecond)    // once its answer has been read: a reset destroys what is on its way
 		})
 		g := start(t, options{engine: engine, resources: withBackend(everyone, url)})
 		g.must(t, 200, "PATCH", "/v2/routes/open", `{"bodyBytes":"100MiB"}`)

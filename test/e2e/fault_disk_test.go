@@ -148,6 +148,7 @@ func TestAFullDiskRefusesRatherThanForwardsUnaudited(t *testing.T) {
 		before := contents(t, dir, "data/audit/*.jsonl")
 		// There is room in the segment for some more; then everything is refused.
 		until(t, 60*time.Second, "the audit is full", func() bool { return c.refused.Load() > 50 })
+		until(t, 5*time.Second, "the gateway's own log says so", func() bool { return strings.Contains(g.log.String(), "audit log cannot be written: refusing") })
 		served := c.served.Load()
 		time.Sleep(300 * time.Millisecond)
 		if n := c.served.Load() - served; n > 8 {
@@ -172,9 +173,6 @@ func TestAFullDiskRefusesRatherThanForwardsUnaudited(t *testing.T) {
 			t.Errorf("the refused change is there: %d", a.status)
 		}
 		g.must(t, 200, "PATCH", "/v2/users/bob", fmt.Sprintf(`{"displayName":"after %d"}`, round))
-	}
-	if s := g.log.String(); !strings.Contains(s, "audit") {
-		t.Errorf("nothing of this is in the gateway's own log:\n%s", tail(s, 2000))
 	}
 	before := contents(t, dir, "data/audit/*.jsonl")
 	g.kill()
