@@ -114,7 +114,7 @@ var framingRules = []rule{
 	{name: "9112 7.1: chunked is parsed", send: post + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0A\r\n0123456789\r\n0\r\n\r\n", seen: []string{"\r\nTransfer-Encoding: chunked\r\n", "\r\nabc\r\n", "\r\n0123456789\r\n", "0\r\n\r\n"}},
 	{name: "9112 7: names of codings are without regard to case", send: post + "transfer-encoding: CHUNKED\r\n\r\n3\r\nabc\r\n0\r\n\r\n", seen: []string{"\r\nabc\r\n0\r\n\r\n"}},
 	{name: "9112 7.1.1: unknown chunk extensions are ignored", send: post + "Transfer-Encoding: chunked\r\n\r\n3;a=b;c=\"d;e\"\r\nabc\r\n0;f\r\n\r\n", seen: []string{"\r\nabc\r\n0\r\n\r\n"}, unseen: []string{"a=b"}},
-	{name: "9112 7.1.2: trailers are passed on", send: post + "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n", seen: []string{"\r\n0\r\nX-Sum: 7\r\n\r\n"}},
+	{name: "9112 7.1.2: trailers are passed on", send: post + "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n", seen: []string{"\r\nTrailer: X-Sum\r\n", "\r\n0\r\nX-Sum: 7\r\n\r\n"}},
 	{name: "9110 6.5.1: trailers that frame or route are not", send: post + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nContent-Length: 9\r\nHost: y\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n", seen: []string{"\r\nabc\r\n0\r\n\r\n"}, unseen: []string{"Host: y", "6.6.6.6"}},
 	bad("9112 7.1: a size that is not hexadecimal", post+"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n").with(func(r *rule) { r.unseen = []string{"0\r\n\r\n"} }),
 	bad("9112 7.1: a size that overflows", post+"Transfer-Encoding: chunked\r\n\r\n10000000000000003\r\nabc\r\n0\r\n\r\n").with(func(r *rule) { r.unseen = []string{"0\r\n\r\n"} }),

@@ -48,8 +48,9 @@ type conn struct {
 	ex      *gate.Exchange
 	streams [2]door.Stream // the user's and the client's
 	held    upstream.Direct
-	holds   bool // held is to be given back
-	spent   int  // how many times the request was sent again
+	holds   bool    // held is to be given back
+	spent   int     // how many times the request was sent again
+	up      *upload // the body, where it does not go with the head
 	began   time.Time
 	decided bool // and not completed
 	status  int
@@ -220,6 +221,7 @@ func (c *conn) acquire() {
 	ex.Fields = append(ex.Fields[:0], r.Fields...)
 	ex.Peer, ex.Port, ex.Time = c.peer, c.port, c.began
 	c.status, c.sent, c.wait, c.told, c.decided = 0, 0, 0, false, false
+	c.up, c.spent = nil, 0
 	c.broken.Store(false)
 	c.started.Store(false)
 }

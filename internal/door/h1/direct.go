@@ -3,6 +3,7 @@ package h1
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/door/upstream"
@@ -11,16 +12,20 @@ import (
 )
 
 // direct carries a request over a plain HTTP/1.1 connection itself: one write out,
-// fields relayed as views from buffer to buffer, one write back. It takes requests
-// whose body is there already. done is false where general has to do it: nothing
-// has been sent then, or nothing that may not be sent again.
+// fields relayed as views from buffer to buffer, one write back. A body that is not
+// there yet is sent by a goroutine of its own. done is false where general has to
+// do it: nothing has been sent then, or nothing that may not be sent again.
 func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 	ex := c.ex
-	if ex.Upgrade != "" || c.req.Expect100 || c.req.Chunked() || c.req.Length > int64(len(c.in.buf)-c.in.r) {
+	if ex.Upgrade != "" {
 		return nil, "", false
 	}
-	if c.req.Length > int64(c.in.w-c.in.r) {
-		if failed, detail, ok := c.gather(); !ok {
+	switch {
+	case c.req.Expect100 || c.req.Chunked() || c.req.Length > int64(len(c.in.buf)-c.in.r):
+		c.up = newUpload(c)
+	case c.req.Length > int64(c.in.w-c.in.r):
+		var ok bool
+		if failed, detail, ok = c.gather(); !ok {
 			return failed, detail, true
 		}
 	}
@@ -45,8 +50,9 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 		c.wait = time.Since(start)
 		switch {
 		case err == nil:
-			return c.directAnswer(&r)
-		case fired || r.any || c.ctx.Err() != nil || malformed(err):
+			failed, detail = c.directAnswer(&r)
+			return failed, detail, true
+		case fired || r.any || c.ctx.Err() != nil || malformed(err) || !r.sender.rewind():
 		case c.held.Conn.Reused && (idempotent || c.held.Conn.Untaken(err)):
 			// It had been kept, and the target has closed it.
 			if c.held.Again(c.ctx) == nil {
@@ -62,7 +68,7 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 			c.spent = 1
 			return nil, "", false
 		}
-		failed, detail = c.directFailed(err, fired)
+		failed, detail = c.directFailed(&r, err, fired)
 		return failed, detail, true
 	}
 }
@@ -119,12 +125,13 @@ func (c *conn) key() string {
 }
 
 // ask sends the request and reads the head of the answer, within the service's
-// time for it. fired = that time is up, or the exchange was cut.
+// time for it. fired = that time is up, the body failed, or the exchange was cut.
 func (r *reply) ask(start time.Time) (fired bool, err error) {
 	c, limit := r.c, time.Time{}
 	if r.d.Response > 0 {
 		limit = start.Add(r.d.Response)
 	}
+	r.sender = nil
 	c.target.set(r.d.Conn, limit)
 	if c.ctx.Err() != nil { // cut before there was anything to fire at
 		c.target.clear()
@@ -133,6 +140,9 @@ func (r *reply) ask(start time.Time) (fired bool, err error) {
 	r.d.Conn.Begin()
 	r.take()
 	_, err = r.d.Conn.Write(c.out)
+	if err == nil && c.up != nil {
+		r.send(c.up)
+	}
 	if err == nil || !r.d.Conn.Reused {
 		// A target that answers before it has read the request, and closes, is heard
 		// even so.
@@ -143,32 +153,64 @@ func (r *reply) ask(start time.Time) (fired bool, err error) {
 	}
 	if err != nil {
 		fired = c.target.clear()
+		r.sender.halt()
+		c.target.deadline.Store(0)
 		r.free()
 		return fired, err
 	}
+	r.sender.answered()
 	c.target.deadline.Store(0) // the head is there; how long the body takes is the service's affair
 	return false, nil
 }
 
 // directAnswer relays the answer whose head is there.
-func (c *conn) directAnswer(r *reply) (failed *model.Error, detail string, done bool) {
+func (c *conn) directAnswer(r *reply) (failed *model.Error, detail string) {
 	c.held.Answered()
 	err := r.relay()
+	whole := err == nil && r.sender.settle()
+	if err != nil {
+		r.sender.halt()
+	}
 	fired := c.target.clear()
 	c.holds = false
-	c.held.Done(err == nil && !fired && r.reusable(), time.Now())
+	c.held.Done(whole && !fired && r.reusable(), time.Now())
 	r.free()
-	if err != nil {
-		failed, detail = c.cut(err)
+	return c.ended(err)
+}
+
+// ended says what became of an answer that was relayed, with err or to its end. What
+// is left of the request's body is nobody's by now.
+func (c *conn) ended(err error) (failed *model.Error, detail string) {
+	if !c.up.stop() {
+		c.broken.Store(true)
 	}
-	return failed, detail, true
+	if err == nil {
+		return nil, ""
+	}
+	if e := c.up.failed(); e != nil {
+		c.reset()
+		return e, "the request's body failed while its answer was under way"
+	}
+	return c.cut(err)
 }
 
 // directFailed answers for a target that gave no answer.
-func (c *conn) directFailed(err error, fired bool) (*model.Error, string) {
-	if c.ctx.Err() != nil {
+func (c *conn) directFailed(r *reply, err error, fired bool) (*model.Error, string) {
+	if !c.up.stop() {
+		c.broken.Store(true)
+	}
+	bad := c.up.failed()
+	switch {
+	case c.ctx.Err() != nil:
 		c.yield()
 		return c.left("the client went away, or was cut")
+	case bad != nil:
+		c.yield()
+		c.refuse(bad)
+		return bad, ""
+	case r.sender != nil && r.sender.failed.Load():
+		c.yield()
+		return c.left("the client went away")
 	}
 	c.held.Failed(err)
 	c.yield()
@@ -183,14 +225,17 @@ func (c *conn) directFailed(err error, fired bool) (*model.Error, string) {
 	return e, ""
 }
 
-// rewind gives the body back to be sent again.
+// rewind gives a body that went with its head back, to be sent again.
 func (c *conn) rewind(mark int) {
+	if c.up != nil {
+		return // the sender has given back what it took
+	}
 	c.in.r = mark
 	c.body.left, c.body.count = c.req.Length, 0
 	c.body.ended = c.req.Length == 0
 }
 
-// request writes the request's head, and its body behind it, into c.out.
+// request writes the request's head, and a body that is there behind it, into c.out.
 func (c *conn) request() {
 	ex := c.ex
 	b := append(c.out[:0], ex.Method...)
@@ -214,13 +259,22 @@ func (c *conn) request() {
 	if c.req.Trailers {
 		b = append(b, "TE: trailers\r\nConnection: TE\r\n"...)
 	}
-	if c.req.Length > 0 || bodied(ex.Method) {
+	if c.req.Expect100 {
+		b = append(b, "Expect: 100-continue\r\n"...)
+	}
+	switch {
+	case c.req.Chunked():
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		if names := c.declaredTrailers(); len(names) > 0 {
+			b = appendField(b, "Trailer", strings.Join(names, ", "))
+		}
+	case c.req.Length > 0 || bodied(ex.Method):
 		b = append(b, "Content-Length: "...)
 		b = strconv.AppendInt(b, c.req.Length, 10)
 		b = append(b, "\r\n"...)
 	}
 	b = append(b, "\r\n"...)
-	if c.req.Length > 0 {
+	if c.up == nil && c.req.Length > 0 {
 		data, _ := c.body.buffered()
 		b = append(b, data...)
 	}

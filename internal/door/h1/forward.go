@@ -42,7 +42,7 @@ func (c *conn) forward() (failed *model.Error, detail string) {
 		c.refuse(e)
 		return e, "declared length over the route's limit"
 	}
-	c.body.limit, c.spent = limit, 0
+	c.body.limit = limit
 	if ex.Access != nil {
 		c.enlist(ex)
 		defer c.withdraw()
@@ -158,6 +158,21 @@ func (c *conn) declaredTrailers() (names []string) {
 	return names
 }
 
+// declaredTrailers are the trailer names that the request announces: HTTP/2 targets
+// are sent no others.
+func (c *conn) declaredTrailers() (names []string) {
+	for i := range c.ex.Fields {
+		if f := &c.ex.Fields[i]; model.EqualFold(f.Name, "Trailer") {
+			for name := range strings.SplitSeq(f.Value, ",") {
+				if name = strings.Trim(name, " \t"); model.ValidToken(name) && c.ex.Plan.PassesTrailer(name) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
+}
+
 // general forwards by way of upstream, whatever protocol the target speaks.
 func (c *conn) general() (*model.Error, string) {
 	ex := c.ex
@@ -169,47 +184,39 @@ func (c *conn) general() (*model.Error, string) {
 	if ex.Route.Service.Host == model.HostPreserve {
 		up.Host = ex.Host
 	}
-	body := newUpload(c)
-	if body != nil {
-		up.Body = body
+	if c.up == nil {
+		c.up = newUpload(c)
+	}
+	if c.up != nil {
+		up.Body = c.up
 		if c.req.Chunked() {
-			up.Declared, up.Trailer = c.declaredTrailers(), body.trailer
+			up.Declared, up.Trailer = c.declaredTrailers(), c.up.trailer
 		}
 	}
 	res, err := c.s.deps.Ways.Forward(ctx, ex.Route.Service, &up)
 	c.wait = up.Trail.Wait
 	if err != nil {
 		cancel()
-		return c.failed(err, body)
+		return c.failed(err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.Tunnel != nil {
 		return c.tunnel(res)
 	}
 	err = c.relay(res)
-	if body != nil && !body.whole.Load() { // answered early: what is left of the body is nobody's
+	if c.up != nil && !c.up.whole.Load() { // answered early
 		cancel()
 	}
-	if !body.stop() {
-		c.broken.Store(true)
-	}
-	if err == nil {
-		return nil, ""
-	}
-	if e := body.failed(); e != nil {
-		c.reset()
-		return e, "the request's body failed while its answer was under way"
-	}
-	return c.cut(err)
+	return c.ended(err)
 }
 
 // failed answers for a target that gave no answer.
-func (c *conn) failed(err error, body *upload) (*model.Error, string) {
-	if !body.stop() {
+func (c *conn) failed(err error) (*model.Error, string) {
+	if !c.up.stop() {
 		c.broken.Store(true)
 	}
 	var e *model.Error
-	switch bad := body.failed(); {
+	switch bad := c.up.failed(); {
 	case c.ctx.Err() != nil:
 		return c.left("the client went away, or was cut")
 	case bad != nil:

@@ -96,7 +96,7 @@ func (j *journey) Decided(ex *gate.Exchange) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.decisions = append(j.decisions, decision{ex.ID, strings.Clone(ex.Method), strings.Clone(ex.Target), strings.Clone(ex.Host), ex.Code(), ex.Step})
+	j.decisions = append(j.decisions, decision{strings.Clone(ex.ID), strings.Clone(ex.Method), strings.Clone(ex.Target), strings.Clone(ex.Host), ex.Code(), ex.Step})
 	return nil
 }
 

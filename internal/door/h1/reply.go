@@ -24,9 +24,10 @@ type reply struct {
 	res    wire.Response
 	buf    []byte
 	block  *block
-	r, w   int  // unread bytes are buf[r:w]
-	any    bool // a byte of an answer was seen
-	whole  bool // the body was read to its end
+	sender *sender // of the request's body; nil = it went with the head
+	r, w   int     // unread bytes are buf[r:w]
+	any    bool    // a byte of an answer was seen
+	whole  bool    // the body was read to its end
 	length string
 }
 
@@ -64,7 +65,9 @@ func (r *reply) readHead() error {
 				if interim++; interim > mostInterim {
 					return wire.Malformed(upstream.ErrFlood.Error())
 				}
-				r.inform()
+				if r.res.Status != http.StatusContinue || !r.sender.proceed() {
+					r.inform()
+				}
 				seen = 0
 				continue
 			}

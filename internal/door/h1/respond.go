@@ -36,14 +36,22 @@ func (c *conn) refuse(e *model.Error) {
 
 // unsure says that nobody knows what the client sends next, or that it would take
 // too long to find out: bytes that were not understood; a body that is larger than
-// is worth reading away; one that waits for a leave that it will not get (RFC 9110,
-// 10.1.1: it may come all the same, or not).
+// is worth reading away, or that waits for leave.
 func (c *conn) unsure(e *model.Error) bool {
 	switch e.Code {
 	case model.RequestMalformed, model.HeadersTooLarge, model.URITooLong, model.BodyTooLarge:
 		return true
 	}
-	return !c.body.ended && (c.body.left > drainMost || c.req.Expect100 && !c.said())
+	return !c.body.ended && c.body.left > drainMost || c.unasked()
+}
+
+// unasked says that a body waits for a leave that was not given: nobody knows
+// whether it comes all the same (RFC 9110, 10.1.1).
+func (c *conn) unasked() bool {
+	if !c.req.Expect100 || c.up != nil && c.up.whole.Load() || c.up == nil && c.body.ended {
+		return false
+	}
+	return !c.said()
 }
 
 // answerEmpty answers in the target's place where there is nothing to say: a CORS
@@ -100,7 +108,7 @@ func (c *conn) finishHead(length int64) {
 
 // connection says what becomes of the connection.
 func (c *conn) connection() {
-	if c.req.Close || c.broken.Load() || c.s.draining.Load() || c.req.Expect100 && !c.body.ended && !c.said() {
+	if c.req.Close || c.broken.Load() || c.s.draining.Load() || c.unasked() {
 		c.req.Close = true
 		c.out = append(c.out, "Connection: close\r\n"...)
 	} else if c.req.Minor == 0 {

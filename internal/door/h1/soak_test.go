@@ -137,7 +137,7 @@ func TestAKeptConnectionThatDiesFailsNothingAndRepeatsNothing(t *testing.T) {
 				case 1:
 					method, extra = "POST", "Content-Length: 5\r\n\r\n"
 				case 2:
-					method, extra = "PATCH", "Content-Length: 5\r\n\r\nhello"
+					method, extra = "PATCH", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 				case 3:
 					method, extra = "PUT", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 				}

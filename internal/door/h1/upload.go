@@ -17,19 +17,24 @@ import (
 // of its own, and may go on reading after the answer has come. Behind stop nothing
 // of the exchange is touched any more.
 type upload struct {
-	c     *conn
-	plan  *gate.Plan
-	whole atomic.Bool // read to its end
-	over  atomic.Bool // the exchange wants no more of it
+	c      *conn
+	plan   *gate.Plan
+	whole  atomic.Bool // read to its end
+	over   atomic.Bool // the exchange wants no more of it
+	paused atomic.Bool
 
 	mu       sync.Mutex // held while the client is being waited for
+	back     []byte     // to be read once more
 	left     []byte
 	end      error
 	stalled  bool // the client sent nothing for too long
 	trailers []model.Field
 }
 
-var errOver = errors.New("the exchange is over")
+var (
+	errOver   = errors.New("the exchange is over")
+	errPaused = errors.New("nothing of the body is wanted now")
+)
 
 // newUpload is the body of c's request; nil = it has none.
 func newUpload(c *conn) *upload {
@@ -46,6 +51,14 @@ func (u *upload) Read(p []byte) (int, error) {
 	defer u.mu.Unlock()
 	if u.over.Load() {
 		return 0, errOver
+	}
+	if u.paused.Load() {
+		return 0, errPaused
+	}
+	if len(u.back) > 0 {
+		n := copy(p, u.back)
+		u.back = u.back[n:]
+		return n, nil
 	}
 	if len(u.left) == 0 && u.end == nil {
 		u.next()
@@ -83,6 +96,28 @@ func (u *upload) trailer() []model.Field {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.trailers
+}
+
+// pause wakes a reader that waits for the client, until it is done. What it has not
+// been given can be read on.
+func (u *upload) pause(done <-chan struct{}) {
+	u.paused.Store(true)
+	_ = u.c.nc.SetReadDeadline(past)
+	<-done
+	u.c.unblock()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.paused.Store(false)
+	if errors.Is(u.end, os.ErrDeadlineExceeded) && !u.stalled {
+		u.end = nil
+	}
+}
+
+// pushBack has b read once more, before the rest.
+func (u *upload) pushBack(b []byte) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.back = append(append([]byte(nil), b...), u.back...)
 }
 
 // stop returns once nobody reads the body any more, and tells whether the client's
