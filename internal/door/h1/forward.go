@@ -158,21 +158,6 @@ func (c *conn) declaredTrailers() (names []string) {
 	return names
 }
 
-// declaredTrailers are the trailer names that the request announces: HTTP/2 targets
-// are sent no others.
-func (c *conn) declaredTrailers() (names []string) {
-	for i := range c.ex.Fields {
-		if f := &c.ex.Fields[i]; model.EqualFold(f.Name, "Trailer") {
-			for name := range strings.SplitSeq(f.Value, ",") {
-				if name = strings.Trim(name, " \t"); model.ValidToken(name) && c.ex.Plan.PassesTrailer(name) {
-					names = append(names, name)
-				}
-			}
-		}
-	}
-	return names
-}
-
 // general forwards by way of upstream, whatever protocol the target speaks.
 func (c *conn) general() (*model.Error, string) {
 	ex := c.ex
