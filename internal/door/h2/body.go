@@ -250,8 +250,8 @@ func (r *bodyReader) failed() *model.Error {
 	return r.failure
 }
 
-// grpc says whether the fields are those of a gRPC call.
-func grpc(fields []model.Field) bool {
+// isCall says whether the fields are those of a gRPC call.
+func isCall(fields []model.Field) bool {
 	for i := range fields {
 		if f := &fields[i]; f.Name == "content-type" {
 			return strings.HasPrefix(f.Value, "application/grpc")

@@ -24,7 +24,7 @@ func (st *stream) forward() (failed *model.Error, detail string) {
 		return st.lost()
 	}
 	limit := ex.Route.BodyLimit
-	call := grpc(ex.Fields)
+	call := isCall(ex.Fields)
 	if call && ex.Route.Service.Protocol == model.HTTP2 {
 		limit = 0
 	}

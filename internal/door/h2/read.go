@@ -197,11 +197,12 @@ func (c *conn) takeData(h frame.Header, p []byte) error {
 	case st.head.length >= 0 && (total > st.head.length || ended && total != st.head.length):
 		c.credit(len(data))
 		return c.violate(st, frame.ProtocolError)
-	case len(data) == 0 && !ended:
+	}
+	c.owe(st, len(p)-len(data)) // padding is used up at once
+	if len(data) == 0 && !ended {
 		return c.idleFrame(1)
 	}
 	c.budget.useful()
-	c.owe(st, len(p)-len(data)) // padding is used up at once
 	b.add(data)
 	if ended {
 		st.remoteDone = true
@@ -225,11 +226,8 @@ func (c *conn) lateData(h frame.Header, n int) error {
 	if err := c.countData(n, n); err != nil {
 		return err
 	}
-	if c.closed.get(h.Stream) == byUs { // the client may not know yet
-		if n == 0 {
-			return c.idleFrame(1)
-		}
-		return nil
+	if c.closed.get(h.Stream) == byUs { // the client may not know yet; but it will not go on for ever
+		return c.idleFrame(1)
 	}
 	c.out = frame.AppendRST(c.room(), h.Stream, frame.StreamClosed)
 	c.closed.put(h.Stream, byUs)

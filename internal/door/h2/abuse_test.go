@@ -1,0 +1,344 @@
+package h2
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// flood sends what make gives until the server has had enough, or for n times.
+// It answers how often it got through.
+func (c *raw) flood(n int, send func(i int) error) int {
+	_ = c.nc.SetWriteDeadline(time.Now().Add(5 * time.Second))
+	for i := range n {
+		if send(i) != nil {
+			return i
+		}
+	}
+	return n
+}
+
+// calmed expects that the client was told to calm down, or cut off hard while it
+// was still writing.
+func (c *raw) calmed(t *testing.T) {
+	t.Helper()
+	for {
+		e := c.next()
+		switch {
+		case e.kind == "goaway" && e.code == http2.ErrCodeEnhanceYourCalm, e.kind == "closed":
+			return
+		case e.kind == "goaway", e.kind == "silence":
+			t.Errorf("not calmed: %v", e)
+			return
+		}
+	}
+}
+
+func TestFloodsAreCutOffInBoundedMemory(t *testing.T) {
+	var served atomic.Int64
+	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		served.Add(1)
+		time.Sleep(time.Millisecond)
+	})
+	b.seen = nil
+	g := start(t, b.URL, false, limits(func(c *Config) { c.IdleTimeout = 10 * time.Second }))
+	id := func(i int) uint32 { return uint32(2*i + 1) }
+	for _, f := range []struct {
+		name string
+		do   func(c *raw) func(i int) error
+	}{
+		{"rapid reset (CVE-2023-44487)", func(c *raw) func(int) error {
+			return func(i int) error {
+				if err := c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block(get...), EndStream: true, EndHeaders: true}); err != nil {
+					return err
+				}
+				return c.fr.WriteRSTStream(id(i), http2.ErrCodeCancel)
+			}
+		}},
+		{"resets that we are made to send (CVE-2025-8671): WINDOW_UPDATE of nothing", func(c *raw) func(int) error {
+			return func(i int) error {
+				if err := c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block(post...), EndHeaders: true}); err != nil {
+					return err
+				}
+				return c.fr.WriteRawFrame(http2.FrameWindowUpdate, 0, id(i), []byte{0, 0, 0, 0})
+			}
+		}},
+		{"resets that we are made to send: malformed heads", func(c *raw) func(int) error {
+			return func(i int) error {
+				return c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block("X", "y"), EndStream: true, EndHeaders: true})
+			}
+		}},
+		{"resets that we are made to send: refused streams", func(c *raw) func(int) error {
+			return func(i int) error {
+				return c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block(post...), EndHeaders: true})
+			}
+		}},
+		{"resets that we are made to send: DATA for closed streams", func(c *raw) func(int) error {
+			return func(i int) error {
+				if err := c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block(post...), EndStream: true, EndHeaders: true}); err != nil {
+					return err
+				}
+				return c.fr.WriteData(id(i), true, []byte("x"))
+			}
+		}},
+		{"CONTINUATION without end (CVE-2023-45288, CVE-2024-27316)", func(c *raw) func(int) error {
+			_ = c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.block(get...), EndStream: true})
+			return func(int) error {
+				return c.fr.WriteContinuation(1, false, c.block("x-"+strings.Repeat("a", 1000), strings.Repeat("b", 5000)))
+			}
+		}},
+		{"empty CONTINUATION without end", func(c *raw) func(int) error {
+			_ = c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.block(get...), EndStream: true})
+			return func(int) error { return c.fr.WriteContinuation(1, false, nil) }
+		}},
+		{"SETTINGS (CVE-2019-9515)", func(c *raw) func(int) error {
+			return func(i int) error { return c.fr.WriteSettings(http2.Setting{ID: 4, Val: uint32(i)}) }
+		}},
+		{"SETTINGS of thousands of windows, with many streams open", func(c *raw) func(int) error {
+			for i := range 250 {
+				_ = c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block(post...), EndHeaders: true})
+			}
+			all := bytes.Repeat(append(setting(4, 1), setting(4, 2)...), 1300)
+			return func(int) error { return c.fr.WriteRawFrame(http2.FrameSettings, 0, 0, all) }
+		}},
+		{"PING (CVE-2019-9512)", func(c *raw) func(int) error {
+			return func(int) error { return c.fr.WritePing(false, [8]byte{}) }
+		}},
+		{"answers to no PING", func(c *raw) func(int) error {
+			return func(int) error { return c.fr.WritePing(true, [8]byte{}) }
+		}},
+		{"PRIORITY (CVE-2019-9513)", func(c *raw) func(int) error {
+			return func(i int) error {
+				return c.fr.WritePriority(uint32(i%100*2+1), http2.PriorityParam{StreamDep: 0, Weight: uint8(i)})
+			}
+		}},
+		{"WINDOW_UPDATE", func(c *raw) func(int) error {
+			return func(int) error { return c.fr.WriteWindowUpdate(0, 1) }
+		}},
+		{"empty DATA (CVE-2019-9518)", func(c *raw) func(int) error {
+			c.open(1)
+			return func(int) error { return c.fr.WriteData(1, false, nil) }
+		}},
+		{"padding alone", func(c *raw) func(int) error {
+			c.open(1)
+			return func(int) error { return c.fr.WriteDataPadded(1, false, nil, make([]byte, 200)) }
+		}},
+		{"empty DATA for a stream that was reset", func(c *raw) func(int) error {
+			c.open(1)
+			c.frame(http2.FrameWindowUpdate, 0, 1, 0, 0, 0, 0)
+			return func(int) error { return c.fr.WriteData(1, false, nil) }
+		}},
+		{"unknown frames", func(c *raw) func(int) error {
+			return func(int) error { return c.fr.WriteRawFrame(0xbb, 0, 0, nil) }
+		}},
+		{"GOAWAY", func(c *raw) func(int) error {
+			return func(int) error { return c.fr.WriteGoAway(0, 0, nil) }
+		}},
+		{"empty heads (CVE-2019-9516)", func(c *raw) func(int) error {
+			return func(i int) error {
+				return c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block("", ""), EndStream: true, EndHeaders: true})
+			}
+		}},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			before := heap()
+			served.Store(0)
+			c := g.dialAs(t)
+			c.hello()
+			if n := c.flood(200_000, f.do(c)); n == 200_000 {
+				t.Logf("all of it was taken")
+			}
+			c.calmed(t)
+			if n := served.Load(); n > 3*mostResets {
+				t.Errorf("the backend had %d requests of it", n)
+			}
+			if after := heap(); after > before+16<<20 {
+				t.Errorf("%d MiB more heap", (after-before)>>20)
+			}
+			good := g.dialAs(t) // others are served
+			good.hello()
+			good.good(1)
+		})
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// Who reads nothing and asks for answers makes us hold them (CVE-2019-9517).
+func TestAClientThatReadsNothingIsCutOff(t *testing.T) {
+	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.CopyN(w, zeros{}, 1<<20) })
+	g := start(t, b.URL, false)
+	before := heap()
+	c := g.dial(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
+	_ = c.nc.(*net.TCPConn).SetReadBuffer(4 << 10)
+	c.must(c.fr.WriteWindowUpdate(0, 1<<30))
+	for i := range uint32(200) {
+		c.request(2*i+1, true, get...)
+	}
+	time.Sleep(300 * time.Millisecond)
+	if after := heap(); after > before+32<<20 {
+		t.Errorf("%d MiB are held for it", (after-before)>>20)
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for g.server.Open() > 0 && time.Now().Before(deadline) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if n := g.server.Open(); n > 0 {
+		t.Errorf("%d connections are still open", n)
+	}
+}
+
+func TestAHeadBeyondTheLimitIsRefused(t *testing.T) {
+	b := newBackend(t, echo)
+	g := start(t, b.URL, false, limits(func(c *Config) { c.HeaderBytes = 4 << 10 }))
+	c := g.dial()
+	var bomb []string // one entry of the table, referred to again and again
+	bomb = append(bomb, with(get, "x-bomb", strings.Repeat("b", 2000))...)
+	for range 2000 {
+		bomb = append(bomb, "x-bomb", strings.Repeat("b", 2000))
+	}
+	many := with(get)
+	for i := range 300 {
+		many = append(many, fmt.Sprint("x", i), "")
+	}
+	for i, x := range []struct {
+		name  string
+		pairs []string
+		want  string
+	}{
+		{"at the limit", with(get, "x", strings.Repeat("x", 3000)), "200"},
+		{"one long value", with(get, "x", strings.Repeat("x", 5000)), "431"},
+		{"one long name", with(get, strings.Repeat("x", 5000), "x"), "431"},
+		{"a long path", []string{":method", "GET", ":scheme", "http", ":path", "/" + strings.Repeat("x", 6000), ":authority", "x"}, "414"},
+		{"a bomb (CVE-2016-1544)", bomb, "431"},
+		{"many fields", many, "431"},
+		{"and the connection is none the worse", get, "200"},
+	} {
+		id := uint32(2*i + 1)
+		block := c.block(x.pairs...)
+		c.must(c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block[:min(len(block), 16000)], EndStream: true, EndHeaders: len(block) <= 16000}))
+		if len(block) > 16000 {
+			t.Fatalf("%s: %d bytes", x.name, len(block))
+		}
+		if fields, body, _ := c.answer(id); !strings.HasPrefix(fields, ":status: "+x.want+"\n") {
+			t.Errorf("%s: %s%s", x.name, fields, body)
+		}
+	}
+	long := c.block(with(get, "x", strings.Repeat("x", 12000))...) // in many frames
+	c.must(c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 101, BlockFragment: long[:100], EndStream: true}))
+	for rest := long[100:]; len(rest) > 0; {
+		n := min(len(rest), 1000)
+		c.must(c.fr.WriteContinuation(101, n == len(rest), rest[:n]))
+		rest = rest[n:]
+	}
+	answers(101, 431)(c)
+	trailers := g.dial()
+	trailers.open(1)
+	trailers.request(1, true, "x", strings.Repeat("x", 5000))
+	resets(1, http2.ErrCodeProtocol)(trailers)
+}
+
+func TestSlowHeadsAreCutOff(t *testing.T) {
+	b := newBackend(t, echo)
+	g := start(t, b.URL, false, limits(func(c *Config) { c.HeaderTimeout, c.IdleTimeout = 300*time.Millisecond, 20*time.Second }))
+	for name, do := range map[string]func(c *raw){
+		"nothing":           func(*raw) {},
+		"half a preface":    func(c *raw) { _, _ = io.WriteString(c.nc, http2.ClientPreface[:10]) },
+		"no settings":       func(c *raw) { _, _ = io.WriteString(c.nc, http2.ClientPreface) },
+		"half a frame":      func(c *raw) { c.hello(); _, _ = c.nc.Write([]byte{0, 0, 100, 1, 5, 0, 0, 0, 1, 0x82}) },
+		"half a head block": func(c *raw) { c.hello(); c.frame(http2.FrameHeaders, endStream, 1, c.block(get...)...) },
+		"a byte at a time": func(c *raw) {
+			c.hello()
+			c.frame(http2.FrameHeaders, endStream, 1, c.block(get...)...)
+			go func() {
+				for c.fr.WriteContinuation(1, false, []byte{0x40, 1, 'a', 1, 'b'}) == nil {
+					time.Sleep(50 * time.Millisecond)
+				}
+			}()
+		},
+	} {
+		c := g.dialSilent()
+		begun := time.Now()
+		do(c)
+		e := c.until(name, func(e event) bool { return e.kind == "goaway" || e.kind == "closed" })
+		if d := time.Since(begun); d > 2*time.Second || e.kind == "goaway" && e.code != http2.ErrCodeEnhanceYourCalm {
+			t.Errorf("%s: %v after %v", name, e, d)
+		}
+		c.until(name+": the end", func(e event) bool { return e.kind == "closed" })
+	}
+}
+
+func TestAnIdleConnectionIsEnded(t *testing.T) {
+	b := newBackend(t, echo)
+	g := start(t, b.URL, false, limits(func(c *Config) { c.IdleTimeout = 400 * time.Millisecond }))
+	c := g.dial()
+	c.good(1)
+	begun := time.Now()
+	go func() { // which keeps nothing alive
+		for c.fr.WritePing(false, [8]byte{}) == nil {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	if e := c.until("GOAWAY", func(e event) bool { return e.kind == "goaway" }); e.code != http2.ErrCodeNo || e.stream != 1 {
+		t.Error(e)
+	}
+	c.until("the end", func(e event) bool { return e.kind == "closed" })
+	if d := time.Since(begun); d > 3*time.Second {
+		t.Errorf("after %v", d)
+	}
+}
+
+func TestFlowControlIsEnforced(t *testing.T) {
+	hold := make(chan struct{})
+	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { <-hold })
+	defer close(hold)
+	g := start(t, b.URL, false, limits(func(c *Config) { c.StreamWindow, c.ConnWindow = 64<<10, 128<<10 }))
+	c := g.dial()
+	// The backend takes nothing, but its socket and the way out take some.
+	c.open(1)
+	over := func(id uint32) event {
+		for range 200 {
+			if c.fr.WriteData(id, false, make([]byte, 16384)) != nil {
+				break
+			}
+		}
+		return c.until("an end", func(e event) bool { return e.kind == "rst" || e.kind == "goaway" || e.kind == "closed" })
+	}
+	if e := over(1); e.kind != "closed" && e.code != http2.ErrCodeFlowControl {
+		t.Errorf("beyond the windows: %v", e)
+	}
+}
+
+func TestManyGoodClientsBesideBadOnes(t *testing.T) {
+	b := newBackend(t, echo)
+	g := start(t, b.URL, true, limits(func(c *Config) { c.IdleTimeout, c.HeaderTimeout = 20*time.Second, 20*time.Second }))
+	for i := range 300 { // that begin something and leave it
+		nc, err := net.Dial("tcp", g.host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = nc.Close() }()
+		_, _ = io.WriteString(nc, http2.ClientPreface[:i%len(http2.ClientPreface)])
+	}
+	client := g.client()
+	for range 200 {
+		res, err := client.Get(g.url("/"))
+		if status, _ := read(t, res, err); status != 200 {
+			t.Fatal(status)
+		}
+	}
+}
