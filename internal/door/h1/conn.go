@@ -117,11 +117,11 @@ func newConn(s *Server, nc net.Conn) *conn {
 // serve answers requests, one after the other, until the connection ends.
 func (c *conn) serve() {
 	for {
-		idle := c.s.cfg.IdleTimeout
-		if c.s.draining.Load() { // a request may be on its way even so
+		idle, draining := c.s.cfg.IdleTimeout, c.s.draining.Load()
+		if draining { // a request may be on its way even so
 			idle = min(idle, lull)
 		}
-		c.rest.begin()
+		c.rest.begin(draining)
 		c.client.set(c.nc, time.Now().Add(idle))
 		n, err := c.in.head(&c.req, c.s.cfg.HeaderBytes, c.begin)
 		if c.client.clear() && err == nil {

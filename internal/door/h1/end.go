@@ -18,13 +18,14 @@ import (
 type rest struct {
 	mu     sync.Mutex
 	waits  bool
+	young  bool // it began during a drain, and ends by a deadline of its own
 	ended  bool
 	doomed bool // abort was called
 }
 
-func (r *rest) begin() {
+func (r *rest) begin(draining bool) {
 	r.mu.Lock()
-	r.waits = true
+	r.waits, r.young = true, draining
 	r.mu.Unlock()
 }
 
@@ -38,11 +39,13 @@ func (r *rest) end() bool {
 	return ended
 }
 
-// endIfIdle ends a connection that waits for a request.
+// endIfIdle ends a connection that waits for a request, but not one whose answer
+// began before the drain and did not tell the client that it was the last: the next
+// request may be on its way.
 func (c *conn) endIfIdle() {
 	c.rest.mu.Lock()
 	defer c.rest.mu.Unlock()
-	if c.rest.waits {
+	if c.rest.waits && !c.rest.young {
 		c.rest.ended = true
 		_ = c.nc.SetReadDeadline(past)
 	}
@@ -168,13 +171,11 @@ func (c *conn) put(b []byte) error {
 	return err
 }
 
-const (
-	lingerFor  = 500 * time.Millisecond
-	lingerMost = 64 // blocks
-)
+const lingerFor = 2 * time.Second
 
 // linger closes so that the client can read the last answer: what it still sends
-// is read for a moment, for a reset would destroy the answer on its way.
+// is read for a moment, for a reset would destroy the answer on its way. How much
+// that is does not matter: a client that sends fast is one that hears late.
 func (c *conn) linger() {
 	if !c.started.Load() || c.severed || c.ctx.Err() != nil {
 		return
@@ -186,7 +187,7 @@ func (c *conn) linger() {
 	_ = c.nc.SetReadDeadline(time.Now().Add(lingerFor))
 	scrap := blocks.Get().(*block)
 	defer blocks.Put(scrap)
-	for range lingerMost {
+	for {
 		if _, err := c.nc.Read(scrap[:]); err != nil {
 			return
 		}
