@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
+	//lint:ignore SA1019 bcrypt is made of it, and of nothing else
 	"golang.org/x/crypto/blowfish"
 )
 
