@@ -3,13 +3,9 @@ package h1
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -217,10 +213,4 @@ func (c *conn) close() {
 	c.leave()
 	c.in.r, c.in.w = 0, 0
 	c.in.release()
-}
-
-// gone says whether err means that the client went away or was cut.
-func gone(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrDeadlineExceeded)
 }

@@ -515,15 +515,6 @@ func (x *target) bytes() []string {
 	return out
 }
 
-func (x *target) forget() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.saw = nil
-	for _, b := range x.raw {
-		b.Reset()
-	}
-}
-
 // soon waits until ok.
 func soon(t testing.TB, what string, ok func() bool) {
 	t.Helper()

@@ -156,7 +156,6 @@ type reader struct {
 	last      bool // the last Content-Length counts, else the first
 	loose     bool // any Transfer-Encoding that has "chunked" in it counts
 	length    bool // Content-Length wins over Transfer-Encoding
-	neverTE   bool // chunked is not known
 	under     bool // _ is - in names
 	hexPrefix bool // a chunk's size is read as far as it makes sense
 }

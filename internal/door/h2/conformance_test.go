@@ -60,14 +60,6 @@ func pongs(data string) verdict {
 	}
 }
 
-func all(list ...verdict) verdict {
-	return func(c *raw) {
-		for _, v := range list {
-			v(c)
-		}
-	}
-}
-
 // rule is one case: what a client does behind its preface, and what must follow.
 type rule struct {
 	name string
