@@ -15,7 +15,7 @@ func TestFiftyWritersWithIfMatchLoseNoUpdate(t *testing.T) {
 	seeded(t)
 	b := newLedger(t, nil)
 	g := start(t, options{resources: withBackend(everyone, b.URL)})
-	each := counts(4, 200)
+	each := counts(4, 40)
 	for _, o := range []struct{ name, path, body string }{
 		{"a user", "/v2/users/bob", `{"displayName":"%d"}`},
 		{"a setting", "/v2/config/identityHeaders", `{"alsoStrip":["X-Count-%d"]}`},
