@@ -67,6 +67,7 @@ type conn struct {
 type desk struct {
 	out      []byte
 	req, res []model.Field
+	reply    reply
 }
 
 const deskSize = bufferSize + 4<<10 // a head, and a block behind it
@@ -86,7 +87,7 @@ func (c *conn) leave() {
 	if d == nil {
 		return
 	}
-	d.req = c.req.Fields[:0]
+	d.req, d.reply = c.req.Fields[:0], reply{}
 	if cap(d.req) > wire.MaxFields {
 		d.req = nil
 	}

@@ -11,6 +11,9 @@ import (
 	"github.com/sallyport/sallyport/internal/model"
 )
 
+// mostAttempts is how often a request is sent that nobody takes.
+const mostAttempts = 3
+
 // direct carries a request over a plain HTTP/1.1 connection itself: one write out,
 // fields relayed as views from buffer to buffer, one write back. A body that is not
 // there yet is sent by a goroutine of its own. done is false where general has to
@@ -44,16 +47,17 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 	c.holds = true
 	start, mark, idempotent := time.Now(), c.in.r, upstream.Idempotent(ex.Method)
 	c.request()
-	r := reply{c: c, d: &c.held}
-	for {
+	r := &c.desk.reply
+	*r = reply{c: c, d: &c.held}
+	for n := 1; ; n++ {
 		fired, err := r.ask(start)
 		c.wait = time.Since(start)
 		switch {
 		case err == nil:
-			failed, detail = c.directAnswer(&r)
+			failed, detail = c.directAnswer(r)
 			return failed, detail, true
 		case fired || r.any || c.ctx.Err() != nil || malformed(err) || !r.sender.rewind():
-		case c.held.Conn.Reused && (idempotent || c.held.Conn.Untaken(err)):
+		case n < mostAttempts && (c.held.Conn.Reused && idempotent || c.held.Conn.Untaken(err)):
 			// It had been kept, and the target has closed it.
 			if c.held.Again(c.ctx) == nil {
 				continue
@@ -61,14 +65,14 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 			c.holds = false // Again has ended the claim
 			c.rewind(mark)
 			return nil, "", false
-		case c.held.Conn.Untaken(err), idempotent && ex.Route.Service.Retries > 0:
+		case !c.held.Conn.Reused && idempotent && ex.Route.Service.Retries > 0:
 			c.held.Failed(err)
 			c.yield()
 			c.rewind(mark)
 			c.spent = 1
 			return nil, "", false
 		}
-		failed, detail = c.directFailed(&r, err, fired)
+		failed, detail = c.directFailed(r, err, fired)
 		return failed, detail, true
 	}
 }

@@ -22,29 +22,21 @@ import (
 type mortal struct {
 	*target
 	mu    sync.Mutex
-	count map[string]int        // how often each request was processed
-	idle  map[net.Conn]chan any // between requests
+	count map[string]int    // how often each request was processed
+	idle  map[net.Conn]bool // between requests
 	kills atomic.Int64
 }
 
 func newMortal(t *testing.T) *mortal {
-	m := &mortal{count: map[string]int{}, idle: map[net.Conn]chan any{}}
+	m := &mortal{count: map[string]int{}, idle: map[net.Conn]bool{}}
 	m.target = rawTarget(t, m.serve)
 	return m
 }
 
 func (m *mortal) serve(c net.Conn) {
 	r := bufio.NewReader(c)
-	for {
-		m.mu.Lock()
-		m.idle[c] = nil
-		m.mu.Unlock()
-		err := readable(c.(*net.TCPConn))
-		m.mu.Lock()
-		_, mine := m.idle[c]
-		delete(m.idle, c)
-		m.mu.Unlock()
-		if err != nil || !mine {
+	for kept := false; ; kept = true {
+		if kept && !m.rest(c) {
 			return
 		}
 		s, err := readRequest(r, func() {})
@@ -56,6 +48,19 @@ func (m *mortal) serve(c net.Conn) {
 		m.mu.Unlock()
 		_, _ = io.WriteString(c, ok(s.Header.Get("X-Seq")).raw)
 	}
+}
+
+// rest waits for the next request; false = the connection was killed, or ended.
+func (m *mortal) rest(c net.Conn) bool {
+	m.mu.Lock()
+	m.idle[c] = true
+	m.mu.Unlock()
+	err := readable(c.(*net.TCPConn))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	mine := m.idle[c]
+	delete(m.idle, c)
+	return err == nil && mine
 }
 
 // readable waits for bytes, or the end, and leaves them where they are: a request
@@ -73,9 +78,10 @@ func readable(c *net.TCPConn) error {
 }
 
 // kill closes one connection that is idle: nothing of a request has come to it. A
-// request that comes to the kernel at that very moment is answered by a reset that
-// tells nobody whether it was read, and so may cost a POST; such kills are not made.
-func (m *mortal) kill(how int) {
+// request that comes between the look and the close has been acknowledged by the
+// kernel, and nobody can tell that it was not read: a POST is answered with 502 then,
+// and is not sent again. It is the one case that is left, some microseconds wide.
+func (m *mortal) kill() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for c := range m.idle {
@@ -95,9 +101,6 @@ func (m *mortal) kill(how int) {
 		})
 		if !fit {
 			continue
-		}
-		if how == 1 {
-			reset(c)
 		}
 		_ = c.Close()
 		delete(m.idle, c)
@@ -121,7 +124,7 @@ func TestAKeptConnectionThatDiesFailsNothingAndRepeatsNothing(t *testing.T) {
 			case <-stop:
 				return
 			case <-time.After(time.Duration(rand.IntN(1500)) * time.Microsecond):
-				m.kill(0)
+				m.kill()
 			}
 		}
 	})
@@ -173,7 +176,7 @@ func TestAKeptConnectionThatDiesFailsNothingAndRepeatsNothing(t *testing.T) {
 	close(stop)
 	killing.Wait()
 	t.Logf("%d requests, %d connections killed, %d undecided", requests, m.kills.Load(), undecided.Load())
-	if undecided.Load() > int64(requests/200) {
+	if undecided.Load() > int64(2+requests/1000) {
 		t.Errorf("%d POSTs were refused", undecided.Load())
 	}
 }
