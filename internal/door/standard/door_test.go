@@ -853,3 +853,40 @@ func TestAnUploadThatTheServiceIsSlowToTakeIsNotTheClientsFault(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatAHopSaysOfItself(t *testing.T) {
+	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header.Get("Max-Forwards"), " ", r.Header.Get("Via"))
+	})
+	g := start(t, b.URL, false)
+	for raw, want := range map[string]string{
+		"GET /a HTTP/1.1\r\nHost: x\r\n\r\n":                           " 1.1 ",
+		"GET /a HTTP/1.0\r\nHost: x\r\n\r\n":                           " 1.0 ",
+		"OPTIONS /a HTTP/1.1\r\nHost: x\r\nMax-Forwards: 10\r\n\r\n":   "9 1.1 ",
+		"GET /a HTTP/1.1\r\nHost: x\r\nMax-Forwards: 0\r\n\r\n":        "0 1.1 ",
+		"OPTIONS /a HTTP/1.1\r\nHost: x\r\nMax-Forwards: some\r\n\r\n": "some 1.1 ",
+	} {
+		res, body, err := g.talk(raw)
+		if err != nil || res.StatusCode != 200 || !strings.HasPrefix(body, want) {
+			t.Errorf("%q: %v %q", raw, err, body)
+		}
+		g.completion()
+	}
+	before := b.count()
+	res, _, err := g.talk("OPTIONS /a HTTP/1.1\r\nHost: x\r\nMax-Forwards: 0\r\n\r\n")
+	if err != nil || res.StatusCode != 204 || res.Header.Get("X-Request-Id") == "" || b.count() != before {
+		t.Errorf("Max-Forwards: 0 went on: %v %v, the backend saw %d", res, err, b.count()-before)
+	}
+	g.completion()
+	g = start(t, b.URL, true)
+	res, err = g.client(true).Get(g.url("/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if !strings.HasPrefix(string(text), " 2.0 ") {
+		t.Errorf("HTTP/2: %q", text)
+	}
+	g.completion()
+}

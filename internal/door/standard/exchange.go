@@ -86,9 +86,13 @@ func (x *exchange) serve() {
 		x.refuse(x.ex.Err)
 		x.complete(nil, "")
 	case x.ex.Preflight:
-		x.answerPreflight()
+		x.answerEmpty()
+		x.complete(nil, "")
+	case x.lastStop():
+		x.answerEmpty()
 		x.complete(nil, "")
 	default:
+		x.sayVersion()
 		x.complete(x.forward())
 	}
 }
@@ -157,7 +161,7 @@ func (x *exchange) refuse(e *model.Error) {
 	x.sent = int64(n)
 }
 
-func (x *exchange) answerPreflight() {
+func (x *exchange) answerEmpty() {
 	h := x.w.Header()
 	h.Set("X-Request-Id", x.ex.ID)
 	addTo(h, x.ex.Response)

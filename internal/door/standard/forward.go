@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +42,39 @@ func (x *exchange) forward() (failed *model.Error, detail string) {
 		return x.tunnel(ctx, res)
 	}
 	return x.relay(ctx, res)
+}
+
+// lastStop counts the Max-Forwards of OPTIONS down, and says whether the request
+// goes no further (RFC 9110, 7.6.2). TRACE is not served at all.
+func (x *exchange) lastStop() bool {
+	if x.ex.Method != http.MethodOptions {
+		return false
+	}
+	for i := range x.ex.Fields {
+		f := &x.ex.Fields[i]
+		if f.Dropped || !model.EqualFold(f.Name, "Max-Forwards") {
+			continue
+		}
+		n, err := strconv.ParseUint(f.Value, 10, 63)
+		switch {
+		case err != nil:
+		case n == 0:
+			return true
+		default:
+			f.Value = strconv.FormatUint(n-1, 10)
+		}
+	}
+	return false
+}
+
+// sayVersion has Via say which version the request came by (RFC 9110, 7.6.3).
+func (x *exchange) sayVersion() {
+	version := strconv.Itoa(x.r.ProtoMajor) + "." + strconv.Itoa(x.r.ProtoMinor)
+	for i := range x.ex.Add {
+		if f := &x.ex.Add[i]; f.Name == "Via" {
+			f.Value = strings.Replace(f.Value, "1.1", version, 1)
+		}
+	}
 }
 
 // lapse ends what could stay open without end once the caller's standing ends.

@@ -233,6 +233,7 @@ func TestAnswersThatAreGarbageAreRefused(t *testing.T) {
 		"a flood of interim answers":   flood + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
 		"a field with a control in it": "HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 0\r\n\r\n",
 		"a second version of the line": "HTTP/9.9 200 OK\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/2 in a status line":      "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
 	} {
 		b := newRaw(t, func(c net.Conn, _ *bufio.Reader, _ string) {
 			_, _ = io.WriteString(c, answer)

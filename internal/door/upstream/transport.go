@@ -137,7 +137,7 @@ func (t *transport) send(ctx context.Context, r *Request, body *attempt, p *prog
 func (t *transport) response(r *Request, res *http.Response) (*Response, error) {
 	out := &Response{Status: res.StatusCode, Header: res.Header, Length: res.ContentLength, Body: res.Body,
 		Trailer: func() http.Header { return res.Trailer }}
-	err := checkHead(res)
+	err := checkHead(res, t.protocol == model.HTTP2 || res.TLS != nil && res.TLS.NegotiatedProtocol == "h2")
 	switch {
 	case err != nil:
 	case res.StatusCode == http.StatusSwitchingProtocols:
@@ -159,11 +159,11 @@ func (t *transport) response(r *Request, res *http.Response) (*Response, error) 
 
 // checkHead refuses what could not be passed on as it is, or would be read
 // differently behind us.
-func checkHead(res *http.Response) error {
+func checkHead(res *http.Response, http2 bool) error {
 	if res.StatusCode < 101 || res.StatusCode > 999 || res.StatusCode > 101 && res.StatusCode < 200 {
 		return fmt.Errorf("status %d is no final answer", res.StatusCode)
 	}
-	if res.ProtoMajor != 1 && res.ProtoMajor != 2 {
+	if res.ProtoMajor != 1 && !(http2 && res.ProtoMajor == 2) {
 		return fmt.Errorf("%s is no version of HTTP that was asked for", res.Proto)
 	}
 	for name, values := range res.Header {
