@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -148,9 +149,11 @@ func scrape(t *testing.T) string {
 	t.Helper()
 	dir := surroundings(t)
 	t.Setenv("SALLYPORT_ADMIN_PASSWORD", "correct horse battery")
+	backend := httptest.NewServer(http.NotFoundHandler())
+	defer backend.Close()
 	must(t, os.WriteFile(filepath.Join(dir, "resources.yaml"), []byte(`
 settings: {reverseProxyAuthentication: {enabled: true}}
-services: [{name: orders, targets: [{url: "http://127.0.0.1:1"}]}]
+services: [{name: orders, targets: [{url: "`+backend.URL+`"}]}]
 routes: [{name: orders, paths: [/], service: orders, access: public}]
 identityProviders: [{name: corp, type: jwt, issuer: "https://idp.example.com", audiences: [api], keyFile: issuer.pem}]
 `), 0o600))
@@ -188,7 +191,7 @@ identityProviders: [{name: corp, type: jwt, issuer: "https://idp.example.com", a
 	// What became of the request is counted once its answer is out.
 	for until := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		text := get(config.ServeMetrics, "/metrics")
-		if strings.Contains(text, "sallyport_target_duration_seconds_count") || time.Now().After(until) {
+		if strings.Contains(text, "sallyport_target_duration_seconds_count") && strings.Contains(text, "sallyport_target_up{") || time.Now().After(until) {
 			return get(config.ServeMetrics, "/metrics") // a scrape is not of one moment; the next has all of it
 		}
 	}
