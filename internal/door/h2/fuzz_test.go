@@ -140,7 +140,9 @@ func library(t *testing.T, sent []byte) []string {
 		r.add(q.Method, q.RequestURI, q.Host, fields, string(body), "")
 	})
 	base := &http.Server{Handler: h}
+	//lint:ignore SA1019 it serves one connection that is not a listener's, as a fuzzer has it
 	srv := &http2.Server{MaxConcurrentStreams: 250}
+	//lint:ignore SA1019 as above
 	tell(t, sent, func(nc net.Conn) { srv.ServeConn(nc, &http2.ServeConnOpts{BaseConfig: base, Handler: h}) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
