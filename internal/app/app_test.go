@@ -149,7 +149,10 @@ func TestTheMainJob(t *testing.T) {
 
 func mainJob(t *testing.T, engine string) {
 	b := backend(t)
-	r := start(t, engine, strings.ReplaceAll(basics, "BACKEND", b.URL))
+	theMainJob(t, start(t, engine, strings.ReplaceAll(basics, "BACKEND", b.URL)))
+}
+
+func theMainJob(t *testing.T, r *running) {
 	url := "https://" + r.proxy
 	code, h, body := r.do("GET", url+"/orders/1?x=1", "", basic("alice", "alices-password"), header("X_User", "mallory"))
 	if code != 200 {

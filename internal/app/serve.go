@@ -17,6 +17,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/door/h1"
+	"github.com/sallyport/sallyport/internal/door/h2"
 	"github.com/sallyport/sallyport/internal/door/standard"
 	"github.com/sallyport/sallyport/internal/listen"
 )
@@ -26,6 +27,7 @@ type opened struct {
 	*listen.Listener
 	conf *config.Listener
 	h1   *h1.Server // nil where net/http serves HTTP/1.1
+	h2   *h2.Server // nil where net/http serves HTTP/2
 }
 
 // bind opens all sockets, so that a fault of one is found before anything is served.
@@ -133,8 +135,18 @@ func (g *Gateway) proxy(l *opened) listen.Handlers {
 		h1.Deps{Gate: g.journey, Streams: g.streams, Ways: g.pools, Local: g.local, TLS: shake, Now: time.Now})
 	h.Conn = l.h1.ServeConn
 	h.Drain = func() { d.Drain(); l.h1.Drain() }
+	if ownHTTP2 {
+		l.h2 = h2.New(h2.Config{HeaderBytes: int(lim.HeaderBytes), HeaderTimeout: lim.HeaderTimeout.D(), IdleTimeout: lim.IdleTimeout.D()},
+			h2.Deps{Gate: g.journey, Streams: g.streams, Ways: g.pools, Local: g.local, TLS: shake, Now: time.Now, Log: g.log,
+				Panicked: func() { g.metrics.Security("panic") }})
+		h.Conn2 = l.h2.ServeConn
+		h.Drain = func() { d.Drain(); l.h1.Drain(); l.h2.Drain() }
+	}
 	return h
 }
+
+// ownHTTP2 says who serves HTTP/2 beside our engine for HTTP/1.1: ours, or net/http.
+const ownHTTP2 = false
 
 // local are the gateway's own paths.
 func (g *Gateway) local(host, path string) http.Handler {
@@ -230,6 +242,9 @@ func (g *Gateway) drain() error {
 			errs[i] = l.Drain(ctx)
 			if l.h1 != nil {
 				errs[i] = errors.Join(errs[i], l.h1.Shutdown(ctx))
+			}
+			if l.h2 != nil {
+				errs[i] = errors.Join(errs[i], l.h2.Shutdown(ctx))
 			}
 		})
 	}

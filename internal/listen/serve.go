@@ -20,13 +20,16 @@ const lull = time.Second
 
 // Handlers are who serves the connections.
 type Handlers struct {
-	// HTTP serves requests that net/http has read: HTTP/2, and HTTP/1.1 where Conn
-	// is nil.
+	// HTTP serves requests that net/http has read: HTTP/2 where Conn2 is nil, and
+	// HTTP/1.1 where Conn is.
 	HTTP        http.Handler
 	ConnContext func(ctx context.Context, nc net.Conn) context.Context
 	// Conn serves a whole HTTP/1.1 connection, a *net.TCPConn or a *tls.Conn after
 	// its handshake, and returns when that ends. nil = net/http does.
 	Conn func(nc net.Conn)
+	// Conn2 is the same for HTTP/2, on TLS connections that have settled on it. It
+	// is not asked where Conn is nil.
+	Conn2 func(nc net.Conn)
 	// Drain is told once that every further answer should be its connection's last.
 	Drain func()
 }
@@ -115,7 +118,7 @@ func (l *Listener) accept(h Handlers, f *feed) error {
 		case l.base != nil:
 			go l.secure(nc, h, f)
 		case h.Conn != nil:
-			go l.own(nc, h)
+			go l.own(nc, h.Conn)
 		default:
 			f.push(l.wrap(nc))
 		}
@@ -128,10 +131,10 @@ func (l *Listener) ended() {
 }
 
 // own lets a door's engine serve the connection.
-func (l *Listener) own(nc net.Conn, h Handlers) {
+func (l *Listener) own(nc net.Conn, serve func(net.Conn)) {
 	defer l.ended()
 	defer func() { _ = nc.Close() }()
-	h.Conn(nc)
+	serve(nc)
 }
 
 // secure makes the TLS handshake and hands the connection on by its protocol.
@@ -155,11 +158,15 @@ func (l *Listener) secure(nc net.Conn, h Handlers, f *feed) {
 		l.opt.Log.Debug("a TLS handshake failed", "listener", l.conf.Address, "peer", nc.RemoteAddr().String(), "cause", err)
 		return
 	}
-	if h.Conn != nil && t.ConnectionState().NegotiatedProtocol != "h2" {
-		l.own(t, h)
+	serve := h.Conn
+	if t.ConnectionState().NegotiatedProtocol == "h2" && h.Conn != nil {
+		serve = h.Conn2
+	}
+	if serve == nil {
+		f.push(t)
 		return
 	}
-	f.push(t)
+	l.own(t, serve)
 }
 
 // looksPlain says whether what came instead of a TLS record is an HTTP request.

@@ -89,6 +89,9 @@ func BenchmarkDirect(b *testing.B) {
 }
 
 func TestADirectRequestCostsNoAllocation(t *testing.T) {
+	if raced {
+		t.Skip("the race detector allocates")
+	}
 	for name, request := range map[string]string{"GET": curl + "\r\n", "POST": strings.Replace(curl, "GET", "POST", 1) + "Content-Length: 4\r\n\r\nbody"} {
 		x := canned(t, sized(785))
 		g := start(t, x.addr(), func(s *setup) { s.j.quiet = true })
@@ -109,6 +112,9 @@ func TestADirectRequestCostsNoAllocation(t *testing.T) {
 // its state, its goroutine's stack, and what crypto/tls keeps. The client's end is
 // measured with it, so the bounds are wider than what the gateway pays.
 func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
+	if raced {
+		t.Skip("the race detector allocates")
+	}
 	for name, c := range map[string]struct {
 		options []option
 		most    int64

@@ -299,7 +299,8 @@ func TestBodiesOfAnySizeStreamInBothDirections(t *testing.T) {
 		x.answer = func(_ int, s seen) answer {
 			return answer{raw: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(s.body), s.body)}
 		}
-		g := start(t, x.addr(), append(o, route(func(r *model.Route) { r.BodyBytes = &none }))...)
+		g := start(t, x.addr(), append(o, route(func(r *model.Route) { r.BodyBytes = &none }),
+			service(func(s *model.Service) { s.Timeouts.Response = 0 }))...)
 		for _, n := range []int{1, 1000, bufferSize - 300, bufferSize, bufferSize + 1, 1 << 20, 8 << 20} {
 			c := g.client()
 			data := strings.Repeat("0123456789abcdef", n/16+1)[:n]

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/door/upstream"
@@ -236,6 +237,10 @@ func (st *stream) relayAnswer() error {
 			length = f.Value
 			continue
 		}
+		if len(f.Name) == len("Trailer") && model.EqualFold(f.Name, "Trailer") && a.res.Length == wire.LengthChunked {
+			st.announce(f.Value)
+			continue
+		}
 		if !st.passesBack(f.Name) || ownCookie(f.Name, f.Value) || nominates && nominated(res.Fields, f.Name) {
 			continue
 		}
@@ -254,6 +259,15 @@ func (st *stream) relayAnswer() error {
 		return nil
 	}
 	return st.relayBody()
+}
+
+// announce names the trailer fields that will follow; with mu held.
+func (st *stream) announce(names string) {
+	for name := range strings.SplitSeq(names, ",") {
+		if name = strings.Trim(name, " \t"); model.ValidToken(name) && st.passesBehind(name) {
+			st.c.put("trailer", name)
+		}
+	}
 }
 
 // nominating says whether a Connection field names others (RFC 9110, 7.6.1).

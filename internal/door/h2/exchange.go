@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ func (st *stream) carry() {
 	st.began = d.Now()
 	ex := d.Gate.Acquire()
 	st.ex = ex
-	ex.ID = door.NewID()
+	ex.NameIt(door.FillID)
 	defer d.Gate.Release(ex)
 	defer st.recover()
 	st.parse()
@@ -77,10 +78,11 @@ func (st *stream) carry() {
 	case ex.Err != nil:
 		st.refuse(ex.Err)
 		st.complete(nil, "")
-	case ex.Preflight:
-		st.answerPreflight()
+	case ex.Preflight, st.lastStop():
+		st.answerEmpty()
 		st.complete(nil, "")
 	default:
+		st.sayVersion()
 		st.complete(st.forward())
 	}
 }
@@ -145,6 +147,43 @@ func (st *stream) parse() {
 	default:
 		ex.Step = ""
 		st.checkName()
+	}
+}
+
+// lastStop counts the Max-Forwards of OPTIONS down, and says whether the request
+// goes no further (RFC 9110, 7.6.2). TRACE is not served at all.
+func (st *stream) lastStop() bool {
+	ex := st.ex
+	if ex.Method != http.MethodOptions {
+		return false
+	}
+	for i := range ex.Fields {
+		f := &ex.Fields[i]
+		if f.Dropped || f.Name != "max-forwards" {
+			continue
+		}
+		switch n := decimal(f.Value); {
+		case n == 0:
+			return true
+		case n > 0:
+			f.Value = strconv.FormatInt(n-1, 10)
+		}
+	}
+	return false
+}
+
+// sayVersion has Via say by which version the request came (RFC 9110, 7.6.3).
+func (st *stream) sayVersion() {
+	const other = "1.1"
+	for i := range st.ex.Add {
+		f := &st.ex.Add[i]
+		if f.Name != "Via" || !strings.HasPrefix(f.Value, other) {
+			continue
+		}
+		if st.via[0] != f.Value { // it is the plan's, and so nearly always the same
+			st.via = [2]string{f.Value, "2.0" + f.Value[len(other):]}
+		}
+		f.Value = st.via[1]
 	}
 }
 

@@ -170,41 +170,99 @@ func FuzzConnection(f *testing.F) {
 	f.Add(append(one(1, 5, 1, block(with(get, "n", "v")...)), one(1, 5, 5, []byte{0x82, 0x86, 0x84, 0x41, 1, 'y', 0xbe})...))
 	f.Add(append(one(1, 4, 1, block(post...)), one(3, 0, 1, []byte{0, 0, 0, 8})...))
 	f.Add(append(one(8, 0, 0, []byte{0, 0, 1, 0}), one(2, 0, 5, []byte{0, 0, 0, 0, 9})...))
+	g := newComparison(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 4<<10 {
+			return
+		}
+		g.compare(t, frames(data))
+	})
+}
+
+// comparison lets both readers read.
+type comparison struct {
+	l      *listening
+	server *Server
+	panics atomic.Int64
+}
+
+func newComparison(f *testing.F) *comparison {
+	g := &comparison{}
 	plan, faults := gate.Compile(model.NewSet(), gate.Env{ID: "test",
 		Methods: func(*model.Set) ([]authn.Method, model.Faults) { return nil, nil }})
 	if len(faults) > 0 {
 		f.Fatal(faults)
 	}
-	l := &listening{plan: plan}
-	var panics atomic.Int64
-	server := New(Config{}, Deps{Gate: l, Streams: door.NewStreams(time.Now), Ways: l, Now: time.Now, Panicked: func() { panics.Add(1) }})
-	f.Cleanup(func() { _ = server.Shutdown(context.Background()) })
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) > 4<<10 {
-			return
-		}
-		sent := frames(data)
-		tell(t, sent, server.ServeConn)
-		if panics.Load() > 0 {
-			t.Fatal("a panic")
-		}
-		l.mu.Lock()
-		ours := l.seen
-		l.seen = nil
-		l.mu.Unlock()
-		if len(ours) == 0 {
-			return
-		}
-		theirs := library(t, sent)
-	next:
-		for _, o := range ours {
-			for i, s := range theirs {
-				if o == s {
-					theirs = append(theirs[:i], theirs[i+1:]...)
-					continue next
-				}
+	g.l = &listening{plan: plan}
+	g.server = New(Config{}, Deps{Gate: g.l, Streams: door.NewStreams(time.Now), Ways: g.l, Now: time.Now, Panicked: func() { g.panics.Add(1) }})
+	f.Cleanup(func() { _ = g.server.Shutdown(context.Background()) })
+	return g
+}
+
+// compare expects that whatever we take for a request, the library takes for the
+// same. We may refuse what it accepts, never the reverse.
+func (g *comparison) compare(t *testing.T, sent []byte) {
+	tell(t, sent, g.server.ServeConn)
+	if g.panics.Load() > 0 {
+		t.Fatal("a panic")
+	}
+	g.l.mu.Lock()
+	ours := g.l.seen
+	g.l.seen = nil
+	g.l.mu.Unlock()
+	if len(ours) == 0 {
+		return
+	}
+	theirs := library(t, sent)
+next:
+	for _, o := range ours {
+		for i, s := range theirs {
+			if o == s {
+				theirs = append(theirs[:i], theirs[i+1:]...)
+				continue next
 			}
-			t.Fatalf("taken by us alone:\n%s\nthe library took:\n%s", o, strings.Join(theirs, "\n---\n"))
 		}
+		t.Fatalf("taken by us alone:\n%s\nthe library took:\n%s", o, strings.Join(theirs, "\n---\n"))
+	}
+}
+
+// FuzzHead varies what stands in a head, where FuzzConnection varies how it comes.
+func FuzzHead(f *testing.F) {
+	for _, s := range []string{
+		":method GET\n:scheme https\n:path /a?b\n:authority x:80\ncookie a=1\ncookie b=2",
+		":method POST\n:scheme http\n:path /\nhost x\ncontent-length 4\nte trailers\nexpect 100-continue\ntrailer x",
+		":method OPTIONS\n:scheme http\n:path *\n:authority x",
+		":method CONNECT\n:authority x:443",
+		":method GET\n:scheme http\n:path //a/../b;c=%2f\n:authority [::1]\nx-a  b \nX-B c",
+		":method GET\n:scheme http\n:path http://y/\n:authority x\nhost y\nconnection close\nupgrade h2c",
+	} {
+		f.Add(s, []byte("body"), true)
+	}
+	g := newComparison(f)
+	f.Fuzz(func(t *testing.T, head string, body []byte, trailers bool) {
+		if len(head) > 4<<10 || len(body) > 16<<10 {
+			return
+		}
+		var buf bytes.Buffer
+		enc := hpack.NewEncoder(&buf)
+		for line := range strings.SplitSeq(head, "\n") {
+			name, value, _ := strings.Cut(line, " ")
+			_ = enc.WriteField(hpack.HeaderField{Name: name, Value: value})
+		}
+		var out bytes.Buffer
+		out.WriteString(http2.ClientPreface)
+		fr := http2.NewFramer(&out, nil)
+		fr.AllowIllegalWrites = true
+		_ = fr.WriteSettings()
+		_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: buf.Bytes(), EndHeaders: true, EndStream: len(body) == 0})
+		if len(body) > 0 {
+			_ = fr.WriteData(1, !trailers, body)
+			if trailers {
+				buf.Reset()
+				_ = enc.WriteField(hpack.HeaderField{Name: "x-sum", Value: "1"})
+				_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: buf.Bytes(), EndHeaders: true, EndStream: true})
+			}
+		}
+		g.compare(t, out.Bytes())
 	})
 }

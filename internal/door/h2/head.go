@@ -212,12 +212,12 @@ func (h *head) settle(ended bool) {
 func (h *head) settleTarget(path string) {
 	for i := 0; i < len(path); i++ {
 		if c := path[i]; c <= ' ' || c >= 0x7f {
-			h.malformed("the target has a control byte, a space or a byte outside ASCII")
+			h.malformed("the target has a control or non-ASCII byte")
 		} else if c == '#' {
 			h.malformed("the target has a fragment")
 		}
 	}
-	if path != "" && path[0] != '/' && (path != "*" || h.pseudo[pseudoMethod] != "OPTIONS") {
+	if path != "" && path[0] != '/' { // nor has OPTIONS * anybody here to answer it
 		h.malformed("the target is not in origin form")
 	}
 }
@@ -233,7 +233,7 @@ func (h *head) settleHost() {
 		h.host = authority
 	}
 	if !wire.ValidHost(h.host) {
-		h.malformed("the host is missing, or no host")
+		h.malformed("Host is missing or no host")
 	}
 }
 

@@ -128,10 +128,11 @@ func (st *stream) refuse(e *model.Error) {
 func (st *stream) finishOwn(start int, body []byte, method string) {
 	c := st.c
 	c.put("date", c.s.date())
-	if method == http.MethodHead {
-		body = nil // of which the length is not known either
-	} else {
+	if len(body) > 0 || method != http.MethodHead {
 		c.put("content-length", strconv.Itoa(len(body)))
+	}
+	if method == http.MethodHead {
+		body = nil
 	}
 	st.end(start, len(body) == 0)
 	if len(body) > 0 {
@@ -149,7 +150,7 @@ func (c *conn) putAll(list []model.Field) {
 	}
 }
 
-func (st *stream) answerPreflight() {
+func (st *stream) answerEmpty() {
 	c := st.c
 	st.status = http.StatusNoContent
 	start, ok := st.begin(http.StatusNoContent)

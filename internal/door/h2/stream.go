@@ -57,8 +57,9 @@ type carrier struct {
 	status  int
 	sent    int64
 	wait    time.Duration
-	spent   int    // how many times the request was sent again
-	out     []byte // a request to a target
+	spent   int       // how many times the request was sent again
+	out     []byte    // a request to a target
+	via     [2]string // as the plan has it, and as it is sent
 	answer  answer
 }
 

@@ -203,7 +203,6 @@ func TestARequestThatNobodyTookIsKnown(t *testing.T) {
 			}()
 		}
 	}
-	whole := make([]byte, len(request))
 	for name, c := range map[string]struct {
 		prepare func(*net.TCPConn)
 		untaken bool
@@ -212,11 +211,11 @@ func TestARequestThatNobodyTookIsKnown(t *testing.T) {
 		"reset before the request":                             {func(p *net.TCPConn) { _ = p.SetLinger(0); _ = p.Close() }, true},
 		"closed, and the rest of the request unread (a reset)": {later(func(p *net.TCPConn) { _ = p.Close() }), false},
 		"closed when all was read": {later(func(p *net.TCPConn) {
-			_, _ = io.ReadFull(p, whole[10:])
+			_, _ = io.ReadFull(p, make([]byte, len(request)-10))
 			_ = p.Close()
 		}), false},
 		"reset when all was read": {later(func(p *net.TCPConn) {
-			_, _ = io.ReadFull(p, whole[10:])
+			_, _ = io.ReadFull(p, make([]byte, len(request)-10))
 			_ = p.SetLinger(0)
 			_ = p.Close()
 		}), false},
