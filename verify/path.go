@@ -22,7 +22,7 @@ func canonical(escaped string) (string, bool) {
 				return "", false
 			}
 			v, ok := unhex(escaped[i+1], escaped[i+2])
-			if !ok || v < ' ' || v == 0x7f || v == '\\' || v == '%' && hidesTwice(escaped[i+3:]) {
+			if !ok || v < ' ' || v == 0x7f || v == '\\' {
 				return "", false
 			}
 			i += 2
@@ -42,7 +42,18 @@ func canonical(escaped string) (string, bool) {
 		b = append(b, c)
 	}
 	path := string(b)
-	return path, !dotted(path)
+	for rest := path; ; {
+		// Looked for in the result: what was decoded may complete what a second
+		// decoding makes of it, as in %250%61.
+		_, behind, found := strings.Cut(rest, "%25")
+		if !found {
+			return path, !dotted(path)
+		}
+		if hidesTwice(behind) {
+			return "", false
+		}
+		rest = behind
+	}
 }
 
 // dotted says whether a segment, split at slashes both plain and encoded and cut
