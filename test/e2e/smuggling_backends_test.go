@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -48,10 +49,9 @@ func (w *witness) saw(t testing.TB) (out []testimony) {
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	for _, l := range strings.Split(strings.TrimSuffix(string(b), "\n"), "\n") {
-		if l == "" {
-			continue
-		}
+	whole := string(b[:bytes.LastIndexByte(b, '\n')+1]) // a long line is written in pieces
+	for l := range strings.Lines(whole) {
+		l = strings.TrimSuffix(l, "\n")
 		m := strings.Split(l, "\t")
 		if len(m) != 6 {
 			t.Fatalf("%s wrote %q", w.name, l)
