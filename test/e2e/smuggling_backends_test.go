@@ -181,24 +181,26 @@ func apacheWitness(t testing.TB, files string) *witness {
 }
 
 // apache starts httpd on a configuration, as one process, so that killing it leaves
-// no children behind.
+// no children behind. It runs as nobody from the start: a process that gives its
+// privileges up by itself would outlive a test that is killed.
 func apache(t testing.TB, dir, address, conf string) *program {
 	t.Helper()
-	identity := ""
+	path, args := need(t, "apache2"), []string{"-X", "-f"}
 	if os.Geteuid() == 0 {
-		identity = "User www-data\nGroup www-data\n"
+		args = append([]string{"--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL", path}, args...)
+		path = need(t, "setpriv")
 	}
 	var modules strings.Builder
 	for _, m := range []string{"mpm_event", "authz_core", "alias", "headers", "mime", "dir", "cgi"} {
 		fmt.Fprintf(&modules, "LoadModule %s_module %s/mod_%s.so\n", m, apacheModules, m)
 	}
-	return launch(t, dir, nil, need(t, "apache2"), "-X", "-f", write(t, filepath.Join(dir, "httpd.conf"), fmt.Sprintf(`
+	file := write(t, filepath.Join(dir, "httpd.conf"), fmt.Sprintf(`
 ServerRoot %[1]s
 DefaultRuntimeDir %[1]s
 PidFile %[1]s/pid
 ServerName localhost
 Listen %[2]s
-%[3]s%[4]sTypesConfig /dev/null
+%[3]sTypesConfig /dev/null
 ErrorLog %[1]s/error.log
 HttpProtocolOptions Unsafe LenientMethods Allow0.9
 LimitRequestFieldSize 65536
@@ -215,7 +217,11 @@ MaxRequestWorkers 64
   Require all granted
   AllowOverride None
 </Directory>
-%[5]s`, dir, address, modules.String(), identity, conf)))
+%[4]s`, dir, address, modules.String(), conf))
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return launch(t, dir, nil, path, append(args, file)...)
 }
 
 func nodeWitnesses(t testing.TB, files string) (strict, lenient *witness) {
