@@ -87,3 +87,57 @@ func TestNoRequestIsLostWhileTheConfigurationChanges(t *testing.T) {
 		t.Logf("%d changes, %d POSTs, %v", changes, sent, &total)
 	})
 }
+
+// TestH2loadSeesNoFailureWhileTheConfigurationChanges is the same with a load
+// generator that others wrote, over both protocols.
+func TestH2loadSeesNoFailureWhileTheConfigurationChanges(t *testing.T) {
+	h2load := need(t, "h2load")
+	b := newLedger(t, nil)
+	g := start(t, options{resources: withBackend(everyone, b.URL)})
+	g.get(t, "alice", "/api").expect(t, "before", 200, "") // the first password check is slow
+	seconds := fmt.Sprint(counts(3, 60))
+	for _, protocol := range []string{"h2", "http/1.1"} {
+		type result struct {
+			out  string
+			code int
+		}
+		done := make(chan result, 1)
+		go func() {
+			args := []string{"-D", seconds, "-c", "8", "-m", "4", "-H", "Authorization: " + basicHeader("alice").Get("Authorization"), g.url("/api")}
+			if protocol == "http/1.1" {
+				args = append([]string{"--h1"}, args...)
+			}
+			out, code := runProgram(t, 5*time.Minute, nil, h2load, args...)
+			done <- result{out, code}
+		}()
+		var r result
+		changes := 0
+		for busy := true; busy; {
+			select {
+			case r = <-done:
+				busy = false
+			case <-time.After(100 * time.Millisecond):
+				changes++
+				g.must(t, 200, "PUT", "/v2/routes/api", fmt.Sprintf(`{"name":"api","paths":["/api"],"service":"api","edit":{"request":{"set":{"X-Set":"%d"}}}}`, changes))
+			}
+		}
+		var total, failed, good int
+		for _, line := range strings.Split(r.out, "\n") {
+			if rest, ok := strings.CutPrefix(line, "requests: "); ok {
+				var started, finished, succeeded, errored, late int
+				_, _ = fmt.Sscanf(rest, "%d total, %d started, %d done, %d succeeded, %d failed, %d errored, %d timeout", &total, &started, &finished, &succeeded, &failed, &errored, &late)
+				failed += errored + late
+			}
+			if rest, ok := strings.CutPrefix(line, "status codes: "); ok {
+				_, _ = fmt.Sscanf(rest, "%d 2xx", &good)
+			}
+		}
+		if r.code != 0 || total == 0 || failed != 0 || good < total {
+			t.Errorf("%s: exit %d, %d requests, %d failed, %d answered with 2xx:\n%s", protocol, r.code, total, failed, good, r.out)
+		}
+		if changes < 10 {
+			t.Errorf("%s: only %d changes were made", protocol, changes)
+		}
+		t.Logf("%s: %d requests, %d changes, none failed", protocol, total, changes)
+	}
+}
