@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,9 +48,10 @@ func (w *witness) saw(t testing.TB) (out []testimony) {
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	whole := string(b[:bytes.LastIndexByte(b, '\n')+1]) // a long line is written in pieces
-	for l := range strings.Lines(whole) {
-		l = strings.TrimSuffix(l, "\n")
+	for _, l := range strings.Split(strings.TrimSuffix(string(b), "\n"), "\n") {
+		if l == "" {
+			continue
+		}
 		m := strings.Split(l, "\t")
 		if len(m) != 6 {
 			t.Fatalf("%s wrote %q", w.name, l)
@@ -181,26 +181,24 @@ func apacheWitness(t testing.TB, files string) *witness {
 }
 
 // apache starts httpd on a configuration, as one process, so that killing it leaves
-// no children behind. It runs as nobody from the start: a process that gives its
-// privileges up by itself would outlive a test that is killed.
+// no children behind.
 func apache(t testing.TB, dir, address, conf string) *program {
 	t.Helper()
-	path, args := need(t, "apache2"), []string{"-X", "-f"}
+	identity := ""
 	if os.Geteuid() == 0 {
-		args = append([]string{"--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL", path}, args...)
-		path = need(t, "setpriv")
+		identity = "User www-data\nGroup www-data\n"
 	}
 	var modules strings.Builder
 	for _, m := range []string{"mpm_event", "authz_core", "alias", "headers", "mime", "dir", "cgi"} {
 		fmt.Fprintf(&modules, "LoadModule %s_module %s/mod_%s.so\n", m, apacheModules, m)
 	}
-	file := write(t, filepath.Join(dir, "httpd.conf"), fmt.Sprintf(`
+	return launch(t, dir, nil, need(t, "apache2"), "-X", "-f", write(t, filepath.Join(dir, "httpd.conf"), fmt.Sprintf(`
 ServerRoot %[1]s
 DefaultRuntimeDir %[1]s
 PidFile %[1]s/pid
 ServerName localhost
 Listen %[2]s
-%[3]sTypesConfig /dev/null
+%[3]s%[4]sTypesConfig /dev/null
 ErrorLog %[1]s/error.log
 HttpProtocolOptions Unsafe LenientMethods Allow0.9
 LimitRequestFieldSize 65536
@@ -217,11 +215,7 @@ MaxRequestWorkers 64
   Require all granted
   AllowOverride None
 </Directory>
-%[4]s`, dir, address, modules.String(), conf))
-	if err := os.Chmod(file, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return launch(t, dir, nil, path, append(args, file)...)
+%[5]s`, dir, address, modules.String(), identity, conf)))
 }
 
 func nodeWitnesses(t testing.TB, files string) (strict, lenient *witness) {

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -210,21 +209,15 @@ func TestNoDisguiseOfAnIdentityReachesABackendThatFoldsNames(t *testing.T) {
 		n := 0
 		for i, w := range all {
 			for j, l := range lines {
-				if w.name == "cgi" && !soak() && j%2 != 0 {
+				if w.name == "cgi" && !soak() && (i+j)%3 != 0 {
 					continue // a process each
 				}
-				for k, as := range []struct{ path, credential, user string }{{"/" + w.name, authorization, "alice"}, {"/open/" + w.name, "", ""}} {
-					post := "POST " + as.path + " HTTP/1.1\r\n"
-					for m, form := range []struct{ name, request string }{
-						{"", post + "Host: x\r\n" + as.credential + l + "\r\nContent-Length: 0\r\n\r\n"},
-						{"first ", post + l + "\r\nHost: x\r\n" + as.credential + "Content-Length: 0\r\n\r\n"},
-						{"trailer ", post + "Host: x\r\n" + as.credential + "TE: trailers\r\nConnection: TE\r\nTrailer: X-User, X-A\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\n" + l + "\r\n\r\n"},
-					} {
-						if soak() || (i+j/4+k+m)%3 == 0 {
-							n++
-							ask(w, form.name+strconv.Quote(l), form.request, as.user)
-						}
-					}
+				for _, as := range []struct{ path, credential, user string }{{"/" + w.name, authorization, "alice"}, {"/open/" + w.name, "", ""}} {
+					n += 3
+					head := as.credential + l + "\r\n"
+					ask(w, fmt.Sprintf("%q", l), "POST "+as.path+" HTTP/1.1\r\nHost: x\r\n"+head+"Content-Length: 0\r\n\r\n", as.user)
+					ask(w, fmt.Sprintf("%q first", l), "POST "+as.path+" HTTP/1.1\r\n"+l+"\r\nHost: x\r\n"+as.credential+"Content-Length: 0\r\n\r\n", as.user)
+					ask(w, fmt.Sprintf("trailer %q", l), "POST "+as.path+" HTTP/1.1\r\nHost: x\r\n"+as.credential+"TE: trailers\r\nConnection: TE\r\nTrailer: X-User, X-A\r\nTransfer-Encoding: chunked\r\n\r\n5;"+"a=b\r\nhello\r\n0\r\n"+l+"\r\n\r\n", as.user)
 				}
 			}
 		}

@@ -58,7 +58,7 @@ type attempt struct {
 func TestNoPairOfFramingOdditiesBringsARequestPastItsDecision(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		d, n := seeded(t), 0
-		for cases := range batches(matrix(d, counts(2400, 0))) {
+		for cases := range batches(matrix(d, counts(3000, 0))) {
 			all := witnesses(t, "")
 			g := maze(t, engine, true, all)
 			tryAll(t, g, all, cases)
