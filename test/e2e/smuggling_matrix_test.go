@@ -326,7 +326,7 @@ func reconcile(t *testing.T, g *gateway, all []*witness, cases int) {
 // them, many show the hidden request, in each.
 func TestWithoutAGatewayTheHiddenRequestsAreSeen(t *testing.T) {
 	all := witnesses(t, "")
-	cases := slices.Collect(matrix(seeded(t), 1200))
+	cases := slices.Collect(matrix(seeded(t), 3000))
 	var wg sync.WaitGroup
 	todo := make(chan attempt)
 	for range 24 {
