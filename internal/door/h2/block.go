@@ -169,19 +169,17 @@ func (c *conn) field(f hpack.HeaderField) {
 // settle acts on a block that is whole.
 func (c *conn) settle() error {
 	b := &c.block
-	st := b.opened
-	b.opened = nil
-	c.mu.Lock()
-	switch {
-	case st != nil:
+	if st := b.opened; st != nil {
+		b.opened = nil
 		st.head.settle(b.ended)
-		c.budget.useful()
 		c.open(st, b.ended)
-		c.mu.Unlock()
 		c.hand(st)
 		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
 	case b.reset:
-		defer c.mu.Unlock()
 		if st := c.streams[b.id]; st != nil {
 			return c.violate(st, b.end)
 		}
@@ -189,15 +187,16 @@ func (c *conn) settle() error {
 		c.closed.put(b.id, byUs)
 		return c.early()
 	case b.behind:
-		defer c.mu.Unlock()
 		return c.endBody(b)
 	}
-	c.mu.Unlock()
 	return nil
 }
 
-// open puts the stream into the table; with mu held.
+// open puts the stream into the table.
 func (c *conn) open(st *stream, ended bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.budget.useful()
 	st.sendWindow = c.firstWindow
 	st.remoteDone = ended
 	st.body.whole = ended

@@ -217,7 +217,13 @@ func (r *bodyReader) await(st *stream) {
 
 // check ends a wait that is too long; with mu held.
 func (r *bodyReader) check(now, limit int64) {
-	if r.patient || r.waiting == 0 || now-r.waiting <= limit || r.failure != nil {
+	if r.patient || r.waiting == 0 || r.failure != nil {
+		return
+	}
+	if r.c.window <= 0 || r.st.body.window <= 0 { // it may not send: others' bodies fill the connection
+		r.waiting = now
+	}
+	if now-r.waiting <= limit {
 		return
 	}
 	r.failure = notWhole(errNoBytes)

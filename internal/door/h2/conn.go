@@ -51,8 +51,9 @@ type conn struct {
 	ending  error // why the connection is being ended
 	output
 
+	shake sync.Mutex // guards the two below
 	facts *model.TLSFacts
-	asked time.Time // when the facts were established
+	asked time.Time // when they were established
 }
 
 // ways in which a connection ends that are nobody's fault
@@ -129,8 +130,24 @@ func (c *conn) serve() {
 	}
 	c.output.free()
 	c.mu.Unlock()
+	if errors.Is(err, errAborted) {
+		c.discard()
+	}
 	_ = c.nc.Close()
 	c.in.release()
+}
+
+// discard lets what the client has not read go with the connection: the kernel
+// would hold it for minutes, and a TLS goodbye would wait behind it.
+func (c *conn) discard() {
+	nc := c.nc
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	if t, ok := nc.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+		_ = t.Close()
+	}
 }
 
 // guarded keeps a fault in our code from ending more than this connection.
@@ -266,8 +283,8 @@ func (c *conn) handshake() *model.TLSFacts {
 	if !ok {
 		return nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.shake.Lock()
+	defer c.shake.Unlock()
 	if c.facts != nil && (c.facts.Certificate == nil && c.facts.CertificateFault == "" || time.Since(c.asked) < recheck) {
 		return c.facts
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/door"
+	"github.com/sallyport/sallyport/internal/door/h2/frame"
 	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/record"
@@ -107,12 +108,28 @@ func (st *stream) recover() {
 	d := &st.c.s.deps
 	d.Panicked()
 	d.Log.Error("a request met a fault in the gateway", "fault", v, "stack", string(debug.Stack()))
+	if st.writing {
+		st.unwrite()
+	}
 	if st.ex == nil { // complete already
 		return
 	}
 	e := model.NewError(model.Internal, "The gateway met an unexpected fault.")
 	st.refuse(e)
 	st.complete(e, "panic")
+}
+
+// unwrite takes back half a block. Its fields are in our table already and never
+// will be in the client's: nothing more can be said on the connection.
+func (st *stream) unwrite() {
+	c := st.c
+	defer c.mu.Unlock()
+	st.writing = false
+	c.out = c.out[:st.start]
+	for _, other := range c.streams {
+		c.kill(other, errFaulty)
+	}
+	c.end(&fault{frame.InternalError, ""})
 }
 
 // parse fills the exchange with the request's facts, and refuses what HTTP does not

@@ -195,7 +195,7 @@ func TestManyBodiesAtOnceAllPass(t *testing.T) {
 		_, _ = io.CopyN(w, zeros{}, 300<<10)
 	})
 	none := model.Size(0)
-	g := start(t, b.URL, true, route(func(r *model.Route) { r.BodyBytes = &none }))
+	g := start(t, b.URL, true, route(func(r *model.Route) { r.BodyBytes = &none }), limits(func(c *Config) { c.IdleTimeout = 20 * time.Second }))
 	client := g.client()
 	errs := make(chan error, 40)
 	for i := range 40 {
@@ -210,7 +210,7 @@ func TestManyBodiesAtOnceAllPass(t *testing.T) {
 			body, err := io.ReadAll(res.Body)
 			_ = res.Body.Close()
 			if want := fmt.Sprint(size, " <nil>"); err == nil && (!strings.HasPrefix(string(body), want) || len(body) != len(want)+300<<10) {
-				err = fmt.Errorf("%d: %q and %d bytes", i, body[:min(len(body), 20)], len(body))
+				err = fmt.Errorf("%d: %q and %d bytes", i, body[:min(len(body), 300)], len(body))
 			}
 			errs <- err
 		}()
@@ -874,4 +874,26 @@ func TestADrainThatTakesTooLongIsCut(t *testing.T) {
 		t.Error("nothing was cut")
 	}
 	c.until("the end", func(e event) bool { return e.kind == "closed" })
+}
+
+// The table of fields is the connection's: half an answer in it is the end of all.
+func TestAFaultInTheMiddleOfAHeadEndsTheConnectionAndNothingElse(t *testing.T) {
+	b := newBackend(t, echo)
+	g := start(t, b.URL, false)
+	g.before = func(ex *gate.Exchange) {
+		if _, ok := ex.Get("x-fault"); ok {
+			ex.Route = &gate.Route{Service: ex.Route.Service} // whose model is missed when the answer's head is written
+		}
+	}
+	c := g.dial()
+	c.good(1)
+	c.request(3, true, with(get, "x-fault", "1")...)
+	if e := c.until("GOAWAY", func(e event) bool { return e.kind == "goaway" }); e.code != http2.ErrCodeInternal {
+		t.Error(e)
+	}
+	c.until("the end", func(e event) bool { return e.kind == "closed" })
+	if g.panics.Swap(0) != 1 {
+		t.Error("it was not counted")
+	}
+	g.dial().good(1)
 }

@@ -559,3 +559,11 @@ func (elsewhere) Facts(s *tls.ConnectionState) *model.TLSFacts {
 	return &model.TLSFacts{ServerName: s.ServerName, Version: s.Version}
 }
 func (elsewhere) Misdirected(string, string) bool { return true }
+
+// sized answers with n bytes.
+func sized(n int64) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(n))
+		_, _ = io.CopyN(w, zeros{}, n)
+	}
+}

@@ -30,6 +30,7 @@ func (st *stream) begin(status int) (start int, ok bool) {
 		c.mu.Unlock()
 		return 0, false
 	}
+	st.start, st.writing = len(c.room()), true
 	return c.beginBlock(status), true
 }
 
@@ -81,7 +82,7 @@ func (st *stream) end(start int, last bool) {
 	c := st.c
 	c.endBlock(start, st.id, last)
 	st.localDone = st.localDone || last
-	st.started = true
+	st.started, st.writing = true, false
 	c.budget.useful()
 	c.mu.Unlock()
 }

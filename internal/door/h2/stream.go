@@ -54,6 +54,8 @@ type carrier struct {
 	began   time.Time
 	streams [2]door.Stream // the user's and the client's
 	started bool           // the answer's head is out
+	writing bool           // it is being written, from start on: mu is held
+	start   int
 	status  int
 	sent    int64
 	wait    time.Duration
@@ -82,7 +84,7 @@ func (st *stream) reuse(c *conn, id uint32) {
 	case <-st.wake:
 	default:
 	}
-	st.ex, st.started, st.status, st.sent, st.wait, st.spent = nil, false, 0, 0, 0, 0
+	st.ex, st.started, st.writing, st.status, st.sent, st.wait, st.spent = nil, false, false, 0, 0, 0, 0
 }
 
 // free gives the stream back. Nobody but the caller knows it any more.
