@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -48,8 +49,9 @@ func (w *witness) saw(t testing.TB) (out []testimony) {
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	for _, l := range strings.Split(strings.TrimSuffix(string(b), "\n"), "\n") {
-		if l == "" {
+	whole := string(b[:bytes.LastIndexByte(b, '\n')+1]) // a long line is written in pieces
+	for l := range strings.Lines(whole) {
+		if l = strings.TrimSuffix(l, "\n"); l == "" {
 			continue
 		}
 		m := strings.Split(l, "\t")
