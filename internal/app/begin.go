@@ -27,7 +27,7 @@ import (
 func (g *Gateway) begin(ctx context.Context) error {
 	s, err := sqlite.Open(ctx, g.cfg.StorePath)
 	if err != nil {
-		if errors.Is(err, sqlite.ErrNewer) {
+		if errors.Is(err, sqlite.ErrNewer) || ctx.Err() != nil {
 			return err
 		}
 		return g.beginFromLastGood(err)

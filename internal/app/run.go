@@ -19,6 +19,9 @@ func Run(ctx context.Context, cfg *config.Config, version string, out io.Writer)
 	g, err := New(ctx, cfg, Options{Version: version, Standard: cfg.Engine == "standard", Log: logger(cfg.Log, os.Stderr),
 		Tell: func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }})
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // told to end before it had begun
+		}
 		return err
 	}
 	hup := make(chan os.Signal, 1)
