@@ -196,7 +196,7 @@ func (c *conn) settle() error {
 func (c *conn) open(st *stream, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.budget.useful()
+	c.budget.useful(0)
 	st.sendWindow = c.firstWindow
 	st.remoteDone = ended
 	st.body.whole = ended
@@ -213,7 +213,7 @@ func (c *conn) endBody(b *block) error {
 	if b.trailers.fault || st.head.length >= 0 && st.body.received != st.head.length {
 		return c.violate(st, frame.ProtocolError)
 	}
-	c.budget.useful()
+	c.budget.useful(0)
 	st.remoteDone = true
 	st.body.finish(b.trailers.list)
 	return nil

@@ -15,6 +15,9 @@ const (
 	mostResets  = 500  // streams that end early, from rest
 	moreResets  = 50   // a second
 	earnedFrame = 2    // by a frame that is useful, either way
+	// earnedBytes of DATA earn one more each: clients there are that acknowledge
+	// every few kilobytes, for the stream and for the connection.
+	earnedBytes = 512
 )
 
 // budget is guarded by conn.mu.
@@ -48,5 +51,9 @@ func (b *budget) earlyEnd(now int64) bool {
 	return b.resets >= 0
 }
 
-func (b *budget) useful()   { b.frames = min(b.frames+earnedFrame, mostFrames) }
+// useful takes note of a frame that brought n bytes of a body, or none, further.
+func (b *budget) useful(n int) {
+	b.frames = min(b.frames+earnedFrame+int32(n/earnedBytes), mostFrames)
+}
+
 func (b *budget) answered() { b.resets = min(b.resets+1, mostResets) }

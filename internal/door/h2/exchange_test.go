@@ -897,3 +897,36 @@ func TestAFaultInTheMiddleOfAHeadEndsTheConnectionAndNothingElse(t *testing.T) {
 	}
 	g.dial().good(1)
 }
+
+// A client may acknowledge what it reads in small steps, for the stream and for
+// the connection, and is no flood for that.
+func TestALongDownloadPassesInWhateverSteps(t *testing.T) {
+	const size = 8 << 20
+	b := newBackend(t, sized(size))
+	g := start(t, b.URL, false, limits(func(c *Config) { c.IdleTimeout = 20 * time.Second }))
+	c := g.dial()
+	c.request(1, true, get...)
+	total := 0
+	for {
+		e := c.next()
+		if e.kind == "goaway" || e.kind == "rst" || e.kind == "closed" || e.kind == "silence" {
+			t.Fatalf("after %d bytes: %v", total, e)
+		}
+		total += len(e.data)
+		for n := len(e.data); n > 0; n -= 1024 {
+			step := uint32(min(n, 1024))
+			c.must(c.fr.WriteWindowUpdate(0, step))
+			if !e.end {
+				c.must(c.fr.WriteWindowUpdate(1, step))
+			}
+		}
+		if e.end {
+			break
+		}
+	}
+	if total != size {
+		t.Errorf("%d bytes", total)
+	}
+	c.request(3, true, get...)
+	c.until("the next answer", func(e event) bool { return e.kind == "headers" && e.stream == 3 })
+}

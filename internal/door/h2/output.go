@@ -248,7 +248,7 @@ func (c *conn) data(st *stream, p []byte, last bool) {
 			st.localDone = true
 		}
 		c.out = append(frame.Append(c.room(), n, frame.Data, flags, st.id), p[:n]...)
-		c.budget.useful()
+		c.budget.useful(n)
 		if p = p[n:]; len(p) == 0 {
 			return
 		}

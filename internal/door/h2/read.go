@@ -202,7 +202,7 @@ func (c *conn) takeData(h frame.Header, p []byte) error {
 	if len(data) == 0 && !ended {
 		return c.idleFrame(1)
 	}
-	c.budget.useful()
+	c.budget.useful(len(data))
 	b.add(data)
 	if ended {
 		st.remoteDone = true

@@ -83,7 +83,7 @@ func (st *stream) end(start int, last bool) {
 	c.endBlock(start, st.id, last)
 	st.localDone = st.localDone || last
 	st.started, st.writing = true, false
-	c.budget.useful()
+	c.budget.useful(0)
 	c.mu.Unlock()
 }
 
