@@ -91,7 +91,7 @@ func TestARefusalSaysWhatItIs(t *testing.T) {
 		} {
 			if c.name == "a loop" {
 				g.get(t, "", "/open")
-				id := strings.TrimPrefix(b.viaSeen(t), "1.1 ")
+				_, id, _ := strings.Cut(b.viaSeen(t), " ") // the version is that of whichever client came first
 				c.mods = []mod{header("Via", "1.1 "+id)}
 			}
 			for proto, client := range g.clients() {
