@@ -113,6 +113,8 @@ func (g *gateway) create(w http.ResponseWriter, r *http.Request, kind string, bo
 	switch {
 	case g.objects[key] != nil:
 		refuse(w, 409, "conflict", "There is a "+strings.TrimSuffix(kind, "s")+" "+name+" already.", "")
+	case name == "twin": // a credential of it is another user's
+		refuse(w, 409, "conflict", `The certificate belongs to the user "alice" already.`, "")
 	case kind == "routes" && o["service"] == "nowhere":
 		refuse(w, 422, "invalid", "The configuration does not hold together.", `[{"path":"routes[0].service","message":"names \"nowhere\", which is not a service; create it first or mend the name"}]`)
 	case r.URL.Query().Get("dryRun") == "true":
@@ -133,9 +135,17 @@ func (g *gateway) one(w http.ResponseWriter, r *http.Request, key string, body [
 	case "GET":
 		g.answer(w, 200, o)
 	case "DELETE":
+		if o["description"] == "in use" {
+			refuse(w, 409, "conflict", `"orders" is used by route orders-v1; give them another service, or delete them first.`, "")
+			return
+		}
 		delete(g.objects, key)
 		w.WriteHeader(204)
 	case "PATCH":
+		if o["description"] == "busy" {
+			refuse(w, 412, "precondition_failed", "It has changed since: its ETag is \"r8\" now.", "")
+			return
+		}
 		var patch map[string]any
 		_ = json.Unmarshal(body, &patch)
 		for k, v := range patch {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -121,8 +122,23 @@ func (r *run) create(ctx context.Context, of collection, name string, o object, 
 		return err
 	}
 	call := client.Call{Method: "POST", Path: client.Path("v2", of.kind), Query: c.query(), Reason: c.Reason, Body: o}
-	return r.write(ctx, api, call, c.DryRun, fmt.Sprintf("%s %s created.", of.one, name))
+	err = r.write(ctx, api, call, c.DryRun, fmt.Sprintf("%s %s created.", of.one, name))
+	var p *client.Problem
+	if errors.As(err, &p) && p.Code == model.Conflict && api.Do(ctx, client.Call{Method: "GET", Path: client.Path("v2", of.kind, name)}, nil) == nil {
+		return &advised{err, fmt.Sprintf("Use sallyport %s update to change what exists already.", of.one)}
+	}
+	return err
 }
+
+// advised is a refusal with what to do about it, where the text does not say it
+// and its code alone does not tell: a conflict has many causes.
+type advised struct {
+	error
+	remedy string
+}
+
+func (a *advised) Unwrap() error  { return a.error }
+func (a *advised) Remedy() string { return a.remedy }
 
 // update changes the fields that were named, and leaves the others alone.
 func (r *run) update(ctx context.Context, of collection, name string, o object, c change) error {

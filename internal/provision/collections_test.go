@@ -288,11 +288,11 @@ func TestWhatOthersNameIsNotDeleted(t *testing.T) {
 	r := newRoom(t).furnish()
 	r.put(store.KindRoutes, "bearer", `{"paths":["/b"],"service":"orders","authenticate":{"anyOf":["basic",{"allOf":["bearer@corp","mtls"]}]}}`)
 	for _, c := range []struct{ kind, name, by string }{
-		{store.KindServices, "orders", "route bearer, route orders-v1"},
-		{store.KindRoles, "read-only", "group staff, user bob"},
-		{store.KindRoles, "writer", "user alice"},
-		{store.KindGroups, "staff", "user alice"},
-		{store.KindIdentityProviders, "corp", "route bearer"},
+		{store.KindServices, "orders", "route bearer, route orders-v1; give them another service, or delete them first."},
+		{store.KindRoles, "read-only", "group staff, user bob; take the role from them first."},
+		{store.KindRoles, "writer", "user alice; take the role from them first."},
+		{store.KindGroups, "staff", "user alice; take them out of the group first."},
+		{store.KindIdentityProviders, "corp", "route bearer; take the provider out of their authenticate first."},
 	} {
 		_, err := r.Delete(t.Context(), root, c.kind, c.name, Condition{})
 		if e := wantCode(t, err, model.Conflict); !strings.Contains(e.Message, c.by) {

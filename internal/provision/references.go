@@ -51,17 +51,24 @@ func (t *change) unreferenced(kind, name string) error {
 	if len(by) == 0 {
 		return nil
 	}
-	return inUse(name, by)
+	return inUse(kind, name, by)
 }
 
-func inUse(name string, by []string) error {
+// inUse says who stands in the way, and what to do about it.
+func inUse(kind, name string, by []string) error {
 	const most = 10
 	more := ""
 	if len(by) > most {
 		more = fmt.Sprintf(" and %d more", len(by)-most)
 		by = by[:most]
 	}
-	return model.NewError(model.Conflict, quote(name)+" is used by "+strings.Join(by, ", ")+more+"; change those first.")
+	first := map[string]string{
+		store.KindServices:          "give them another service, or delete them",
+		store.KindRoles:             "take the role from them",
+		store.KindGroups:            "take them out of the group",
+		store.KindIdentityProviders: "take the provider out of their authenticate",
+	}[kind]
+	return model.NewError(model.Conflict, quote(name)+" is used by "+strings.Join(by, ", ")+more+"; "+first+" first.")
 }
 
 func demands(r *model.Route, provider string) (found bool) {
@@ -108,7 +115,7 @@ func (t *change) stillHeld(g thing) error {
 	if err != nil || len(by) == 0 {
 		return err
 	}
-	return inUse(g.name, by)
+	return inUse(g.kind, g.name, by)
 }
 
 // unlink ends every link to a deleted provider. Left behind, they would wait for

@@ -47,10 +47,8 @@ func (p *Problem) Remedy() string {
 		return "This administrator's roles do not reach that far; ask one with the role admin."
 	case model.NotFound:
 		return "Check the name; the list verb shows what there is."
-	case model.Conflict:
-		return "Use update to change what exists already."
 	case model.PreconditionFailed:
-		return "Somebody else changed it meanwhile; read it again and repeat."
+		return "Somebody else is changing it at the same time; repeat the command."
 	case model.LoginThrottled, model.RateLimited:
 		return "Wait a little and try again."
 	case model.AuditUnavailable:
