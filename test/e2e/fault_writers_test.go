@@ -17,7 +17,7 @@ func TestFiftyWritersWithIfMatchLoseNoUpdate(t *testing.T) {
 	g := start(t, options{resources: withBackend(everyone, b.URL)})
 	each := counts(4, 40)
 	for _, o := range []struct{ name, path, body string }{
-		{"a user", "/v2/users/bob", `{"displayName":"%d"}`},
+		{"a user", "/v2/users/bob", `{"displayName":"Count %d"}`},
 		{"a setting", "/v2/config/identityHeaders", `{"alsoStrip":["X-Count-%d"]}`},
 		{"a role", "/v2/roles/read-only", `{"permissions":[{"routes":["*"],"methods":["GET"],"paths":["/count/%d"]}]}`},
 	} {
