@@ -69,14 +69,7 @@ func Check(_ context.Context, cfg *config.Config, doc *model.Document) model.Fau
 		return model.Faults{{Message: err.Error()}}
 	}
 	set := model.NewSet()
-	if s := doc.Settings; s != nil {
-		if s.ReverseProxyAuthentication != nil {
-			set.Settings.ReverseProxyAuthentication = *s.ReverseProxyAuthentication
-		}
-		if s.IdentityHeaders != nil {
-			set.Settings.IdentityHeaders = *s.IdentityHeaders
-		}
-	}
+	doc.Settings.Over(&set.Settings)
 	set.Services, set.Routes, set.Roles, set.Groups = doc.Services, doc.Routes, doc.Roles, doc.Groups
 	set.IdentityProviders, set.Expect = doc.IdentityProviders, doc.Expect
 	users := map[string]*model.User{}

@@ -169,12 +169,7 @@ func judge(d *model.Document) (f model.Faults) {
 	if s := d.Settings; s != nil {
 		whole := model.Settings{}
 		whole.Defaults()
-		if s.ReverseProxyAuthentication != nil {
-			whole.ReverseProxyAuthentication = *s.ReverseProxyAuthentication
-		}
-		if s.IdentityHeaders != nil {
-			whole.IdentityHeaders = *s.IdentityHeaders
-		}
+		s.Over(&whole)
 		f = append(f, whole.Validate("settings")...)
 	}
 	each(&f, "services", d.Services, (*model.Service).Validate)
@@ -217,11 +212,10 @@ func (m *merger) add(d *model.Document, n *strict.Node, file string) (f model.Fa
 		if m.doc.Settings == nil {
 			m.doc.Settings = &model.DocumentSettings{}
 		}
-		if s.ReverseProxyAuthentication != nil && m.once(&f, n, file, "settings.reverseProxyAuthentication", "settings", "reverseProxyAuthentication") {
-			m.doc.Settings.ReverseProxyAuthentication = s.ReverseProxyAuthentication
-		}
-		if s.IdentityHeaders != nil && m.once(&f, n, file, "settings.identityHeaders", "settings", "identityHeaders") {
-			m.doc.Settings.IdentityHeaders = s.IdentityHeaders
+		for _, p := range s.Parts() {
+			if m.once(&f, n, file, "settings."+p.Name, "settings", p.Name) {
+				m.doc.Settings.Take(p)
+			}
 		}
 	}
 	merge(m, &f, n, file, "services", &m.doc.Services, d.Services, func(v *model.Service) string { return v.Name })

@@ -1,16 +1,17 @@
 package model
 
-import (
-	"net/url"
-	"strings"
-)
+import "net/url"
 
 // ProviderType is the protocol by which an identity provider vouches.
 type ProviderType string
 
 // The types of provider.
 const (
+	ProviderOIDC          ProviderType = "oidc"
 	ProviderJWT           ProviderType = "jwt"
+	ProviderIntrospection ProviderType = "introspection"
+	ProviderSAML          ProviderType = "saml"
+	ProviderLDAP          ProviderType = "ldap"
 	ProviderTrustedHeader ProviderType = "trustedHeader"
 )
 
@@ -30,14 +31,50 @@ type IdentityProvider struct {
 	Type    ProviderType `json:"type"`
 	Enabled bool         `json:"enabled"`
 
+	// oidc and jwt; introspection, where the answer must name it
+	Issuer string `json:"issuer,omitempty"`
+
+	// oidc and introspection: as whom the gateway asks
+	ClientID     string `json:"clientID,omitempty"`
+	ClientSecret string `json:"clientSecret,omitempty"`
+	// ClientKeyFile is a PEM private key for private_key_jwt (RFC 7523) in the
+	// secret's place.
+	ClientKeyFile string `json:"clientKeyFile,omitempty"`
+
+	// oidc
+	RequestScopes []string `json:"requestScopes,omitempty"` // beside openid; empty = profile, email
+	UserInfo      bool     `json:"userInfo,omitempty"`      // ask the UserInfo endpoint for further claims
+
+	// jwt and introspection
+	Audiences []string `json:"audiences,omitempty"`
+	Scopes    string   `json:"scopes,omitempty"` // "narrow": the token's scope narrows the user's rights
+
 	// jwt
-	Issuer       string   `json:"issuer,omitempty"`
-	Audiences    []string `json:"audiences,omitempty"`
 	JWKSURL      string   `json:"jwksURL,omitempty"`
 	KeyFile      string   `json:"keyFile,omitempty"`
 	Algorithms   []string `json:"algorithms,omitempty"`   // empty = RS256, ES256 and the like: every asymmetric one
 	AllowMissing []string `json:"allowMissing,omitempty"` // of exp, aud: claims that need not be there
-	Scopes       string   `json:"scopes,omitempty"`       // "narrow": the token's scope narrows the user's rights
+
+	// introspection
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// saml
+	MetadataURL       string `json:"metadataURL,omitempty"`
+	MetadataFile      string `json:"metadataFile,omitempty"`
+	EntityID          string `json:"entityID,omitempty"` // the gateway's own; empty = the URL of its metadata
+	AllowIDPInitiated bool   `json:"allowIDPInitiated,omitempty"`
+
+	// ldap
+	URL          string `json:"url,omitempty"`      // ldaps://host, or ldap://host with startTLS
+	StartTLS     bool   `json:"startTLS,omitempty"` // refuse to go on without it
+	CA           string `json:"ca,omitempty"`       // PEM text; empty = the system's roots
+	BindDN       string `json:"bindDN,omitempty"`
+	BindPassword string `json:"bindPassword,omitempty"`
+	UserBase     string `json:"userBase,omitempty"`
+	UserFilter   string `json:"userFilter,omitempty"` // with {username}; empty = (uid={username})
+	GroupBase    string `json:"groupBase,omitempty"`  // empty = groups are not looked up
+	GroupFilter  string `json:"groupFilter,omitempty"`
+	NestedGroups bool   `json:"nestedGroups,omitempty"` // also groups of groups
 
 	// trustedHeader
 	Header            string   `json:"header,omitempty"`
@@ -88,77 +125,14 @@ func (p *IdentityProvider) Validate(path string) (f Faults) {
 	default:
 		f.Add(path+".matchBy", "is one of username, email")
 	}
-	switch p.Type {
-	case ProviderJWT:
-		p.validateJWT(path, &f)
-	case ProviderTrustedHeader:
-		p.validateTrustedHeader(path, &f)
-	default:
-		f.Add(path+".type", "is one of jwt, trustedHeader")
+	kind, ok := providerKinds[p.Type]
+	if !ok {
+		f.Add(path+".type", "is one of oidc, jwt, introspection, saml, ldap, trustedHeader")
+		return f
 	}
+	p.foreign(path, kind.fields, &f)
+	kind.validate(p, path, &f)
 	return f
-}
-
-func (p *IdentityProvider) validateJWT(path string, f *Faults) {
-	if p.Issuer == "" {
-		f.Add(path+".issuer", "is missing; it is compared with the token's iss")
-	}
-	missing := map[string]bool{}
-	for i, c := range p.AllowMissing {
-		if c != "exp" && c != "aud" {
-			f.Add(index(path+".allowMissing", i), "is one of exp, aud")
-		}
-		missing[c] = true
-	}
-	if len(p.Audiences) == 0 && !missing["aud"] {
-		f.Add(path+".audiences", "is empty; name who the tokens are meant for, or say allowMissing: [aud]")
-	}
-	if p.JWKSURL != "" && p.KeyFile != "" {
-		f.Add(path+".keyFile", "contradicts jwksURL; give one of them")
-	}
-	if p.JWKSURL != "" && !secureURLText(p.JWKSURL) {
-		f.Add(path+".jwksURL", "is an https URL (http on loopback)")
-	}
-	if p.JWKSURL == "" && p.KeyFile == "" && !secureURLText(p.Issuer) {
-		f.Add(path+".issuer", "is an https URL (http on loopback) where neither jwksURL nor keyFile is given, for the keys come from its discovery document")
-	}
-	for i, a := range p.Algorithms {
-		if !contains(jwtAlgorithms, a) {
-			f.Add(index(path+".algorithms", i), "is one of "+strings.Join(jwtAlgorithms, ", "))
-		}
-	}
-	if p.Scopes != "" && p.Scopes != "narrow" {
-		f.Add(path+".scopes", `is "narrow" or left out`)
-	}
-	if p.Header != "" || len(p.From) > 0 || p.Secret != "" || p.SecretHeader != "" || p.ClientCertificate != "" {
-		f.Add(path, "has fields of a trustedHeader provider; take them away or change the type")
-	}
-}
-
-func (p *IdentityProvider) validateTrustedHeader(path string, f *Faults) {
-	if msg := OwnHeaderFault(p.Header); msg != "" {
-		f.Add(path+".header", msg)
-	}
-	if _, faults := ParsePrefixes(p.From, path+".from"); faults != nil {
-		*f = append(*f, faults...)
-	}
-	if p.ClientCertificate == "" && (len(p.From) == 0 || p.Secret == "" || p.SecretHeader == "") {
-		f.Add(path, "needs clientCertificate, or from with secretHeader and secret: a header is believed only from a front end that proves itself")
-	}
-	if p.SecretHeader != "" {
-		if msg := OwnHeaderFault(p.SecretHeader); msg != "" {
-			f.Add(path+".secretHeader", msg)
-		}
-	}
-	if p.Secret != "" && p.Secret != Mask && len(p.Secret) < 16 {
-		f.Add(path+".secret", "is shorter than 16 characters")
-	}
-	if p.Header != "" && Fold(p.Header) == Fold(p.SecretHeader) {
-		f.Add(path+".secretHeader", "is the same header as header")
-	}
-	if p.Issuer != "" || p.JWKSURL != "" || p.KeyFile != "" || len(p.Audiences) > 0 {
-		f.Add(path, "has fields of a jwt provider; take them away or change the type")
-	}
 }
 
 func secureURLText(s string) bool {

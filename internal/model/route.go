@@ -108,11 +108,13 @@ const (
 	MethodBearer        = "bearer"
 	MethodMTLS          = "mtls"
 	MethodTrustedHeader = "trustedHeader"
+	MethodSession       = "session"
+	MethodSignature     = "signature"
 )
 
 // Methods are all the methods of authentication there are, in the order in which
 // they are tried.
-var methodNames = []string{MethodMTLS, MethodTrustedHeader, MethodBearer, MethodAPIKey, MethodBasic}
+var methodNames = []string{MethodMTLS, MethodTrustedHeader, MethodBearer, MethodAPIKey, MethodSignature, MethodBasic, MethodSession}
 
 // KnownMethod says whether name is a method of authentication.
 func KnownMethod(name string) bool {

@@ -38,6 +38,58 @@ type Document struct {
 type DocumentSettings struct {
 	ReverseProxyAuthentication *ReverseProxyAuthentication `json:"reverseProxyAuthentication,omitempty"`
 	IdentityHeaders            *IdentityHeaders            `json:"identityHeaders,omitempty"`
+	Sessions                   *Sessions                   `json:"sessions,omitempty"`
+	Pages                      *Pages                      `json:"pages,omitempty"`
+}
+
+// Parts are the parts that the document names.
+func (d *DocumentSettings) Parts() (list []SettingsPart) {
+	if d == nil {
+		return nil
+	}
+	if d.ReverseProxyAuthentication != nil {
+		list = append(list, SettingsPart{"reverseProxyAuthentication", d.ReverseProxyAuthentication})
+	}
+	if d.IdentityHeaders != nil {
+		list = append(list, SettingsPart{"identityHeaders", d.IdentityHeaders})
+	}
+	if d.Sessions != nil {
+		list = append(list, SettingsPart{"sessions", d.Sessions})
+	}
+	if d.Pages != nil {
+		list = append(list, SettingsPart{"pages", d.Pages})
+	}
+	return list
+}
+
+// Over lays the parts that the document names over the settings.
+func (d *DocumentSettings) Over(s *Settings) {
+	for _, p := range d.Parts() {
+		switch v := p.Value.(type) {
+		case *ReverseProxyAuthentication:
+			s.ReverseProxyAuthentication = *v
+		case *IdentityHeaders:
+			s.IdentityHeaders = *v
+		case *Sessions:
+			s.Sessions = *v
+		case *Pages:
+			s.Pages = *v
+		}
+	}
+}
+
+// Take takes over a part of another document.
+func (d *DocumentSettings) Take(p SettingsPart) {
+	switch v := p.Value.(type) {
+	case *ReverseProxyAuthentication:
+		d.ReverseProxyAuthentication = v
+	case *IdentityHeaders:
+		d.IdentityHeaders = v
+	case *Sessions:
+		d.Sessions = v
+	case *Pages:
+		d.Pages = v
+	}
 }
 
 // Expectation is a policy test: what the gateway must answer.

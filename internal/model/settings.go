@@ -9,12 +9,27 @@ import (
 type Settings struct {
 	ReverseProxyAuthentication ReverseProxyAuthentication `json:"reverseProxyAuthentication"`
 	IdentityHeaders            IdentityHeaders            `json:"identityHeaders"`
+	Sessions                   Sessions                   `json:"sessions"`
+	Pages                      Pages                      `json:"pages"`
 }
 
 // Defaults sets what a left-out field means.
 func (s *Settings) Defaults() {
 	s.ReverseProxyAuthentication.Defaults()
 	s.IdentityHeaders.Defaults()
+	s.Sessions.Defaults()
+}
+
+// SettingsPart is one part of the settings, of which each is kept by itself.
+type SettingsPart struct {
+	Name  string
+	Value any // a pointer
+}
+
+// Parts are the settings' parts by their names.
+func (s *Settings) Parts() []SettingsPart {
+	return []SettingsPart{{"reverseProxyAuthentication", &s.ReverseProxyAuthentication}, {"identityHeaders", &s.IdentityHeaders},
+		{"sessions", &s.Sessions}, {"pages", &s.Pages}}
 }
 
 // ReverseProxyAuthentication is the switch and the name under which the backend
@@ -98,6 +113,8 @@ type NamedHeader struct{ Setting, Header string }
 // Validate reports what is wrong with the settings, names that collide included.
 func (s *Settings) Validate(path string) (f Faults) {
 	f = append(f, s.ReverseProxyAuthentication.Validate(join(path, "reverseProxyAuthentication"))...)
+	f = append(f, s.Sessions.Validate(join(path, "sessions"))...)
+	f = append(f, s.Pages.Validate(join(path, "pages"))...)
 	seen := map[string]string{}
 	for _, n := range s.Named() {
 		if !strings.HasPrefix(n.Setting, "reverse") {

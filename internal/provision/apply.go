@@ -49,17 +49,10 @@ type application struct {
 }
 
 func (p *application) settings() error {
-	d := p.doc.Settings
-	if d == nil {
-		return nil
-	}
-	if v := d.ReverseProxyAuthentication; v != nil {
-		if err := p.one(store.KindSettings, reverseProxyAuthentication, "settings."+reverseProxyAuthentication, v); err != nil {
+	for _, part := range p.doc.Settings.Parts() {
+		if err := p.one(store.KindSettings, part.Name, "settings."+part.Name, part.Value); err != nil {
 			return err
 		}
-	}
-	if v := d.IdentityHeaders; v != nil {
-		return p.one(store.KindSettings, identityHeaders, "settings."+identityHeaders, v)
 	}
 	return nil
 }

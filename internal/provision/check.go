@@ -183,17 +183,14 @@ func headerFaults(set *model.Set) (f model.Faults) {
 func loadSet(ctx context.Context, r store.Objects, revision int64) (*model.Set, error) {
 	set := model.NewSet()
 	set.Revision = revision
-	for _, part := range []struct {
-		name string
-		into any
-	}{{reverseProxyAuthentication, &set.Settings.ReverseProxyAuthentication}, {identityHeaders, &set.Settings.IdentityHeaders}} {
-		o, err := absent(r.Object(ctx, store.KindSettings, part.name))
+	for _, part := range set.Settings.Parts() {
+		o, err := absent(r.Object(ctx, store.KindSettings, part.Name))
 		if err != nil {
 			return nil, err
 		}
 		if o != nil {
-			if err := json.Unmarshal(o.Body, part.into); err != nil {
-				return nil, fmt.Errorf("reading the settings %s: %w", part.name, err)
+			if err := json.Unmarshal(o.Body, part.Value); err != nil {
+				return nil, fmt.Errorf("reading the settings %s: %w", part.Name, err)
 			}
 		}
 	}

@@ -31,8 +31,10 @@ func (s *Service) Export(ctx context.Context) (doc *model.Document, err error) {
 }
 
 func documentOf(set *model.Set) (*model.Document, error) {
-	settings := &model.DocumentSettings{ReverseProxyAuthentication: &set.Settings.ReverseProxyAuthentication,
-		IdentityHeaders: &set.Settings.IdentityHeaders}
+	settings := &model.DocumentSettings{}
+	for _, part := range set.Settings.Parts() {
+		settings.Take(part)
+	}
 	doc := &model.Document{Settings: settings, Services: set.Services, Routes: set.Routes, Roles: set.Roles,
 		Groups: set.Groups, IdentityProviders: set.IdentityProviders, Expect: set.Expect}
 	for i := range doc.Services {

@@ -37,6 +37,8 @@ func bare[T any]() any { return new(T) }
 const (
 	reverseProxyAuthentication = "reverseProxyAuthentication"
 	identityHeaders            = "identityHeaders"
+	sessions                   = "sessions"
+	pages                      = "pages"
 	expectations               = "expect"
 )
 
@@ -59,7 +61,10 @@ func collectionOf(kind, name string) (collection, bool) {
 	case store.KindIdentityProviders:
 		c.fresh = fresh[model.IdentityProvider]
 		c.name = func(v any) *string { return &v.(*model.IdentityProvider).Name }
-		c.secrets = func(v any) []*string { return []*string{&v.(*model.IdentityProvider).Secret} }
+		c.secrets = func(v any) []*string {
+			p := v.(*model.IdentityProvider)
+			return []*string{&p.Secret, &p.ClientSecret, &p.BindPassword}
+		}
 	case store.KindAdministrators:
 		c.fresh = fresh[model.Administrator]
 		c.name = func(v any) *string { return &v.(*model.Administrator).Name }
@@ -70,6 +75,10 @@ func collectionOf(kind, name string) (collection, bool) {
 			c.fresh = fresh[model.ReverseProxyAuthentication]
 		case identityHeaders:
 			c.fresh = fresh[model.IdentityHeaders]
+		case sessions:
+			c.fresh = fresh[model.Sessions]
+		case pages:
+			c.fresh = bare[model.Pages]
 		}
 	case store.KindExpect:
 		c.singleton = true
@@ -160,7 +169,7 @@ func normal(v reflect.Value) {
 }
 
 // Decode reads a body as the kind's type. For settings, kind is
-// "settings/reverseProxyAuthentication" or "settings/identityHeaders".
+// "settings/" and the part's name.
 func (s *Service) Decode(kind string, body []byte) (any, error) {
 	var v any
 	switch kind {

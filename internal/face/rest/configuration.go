@@ -14,6 +14,8 @@ import (
 const (
 	reverseProxyAuthentication = "reverseProxyAuthentication"
 	identityHeaders            = "identityHeaders"
+	sessions                   = "sessions"
+	pages                      = "pages"
 )
 
 // configuration is the operations on the parts of the settings.
@@ -22,7 +24,9 @@ func (h *Handler) configuration() []operation {
 	for _, at := range []struct{ prefix, suffix string }{{"/v2", ""}, {"/api/v2", "Alias"}} {
 		ops = append(ops, h.setting(at.prefix, at.suffix, reverseProxyAuthentication, model.ReverseProxyAuthentication{}, true)...)
 	}
-	return append(ops, h.setting("/v2", "", identityHeaders, model.IdentityHeaders{}, false)...)
+	ops = append(ops, h.setting("/v2", "", identityHeaders, model.IdentityHeaders{}, false)...)
+	ops = append(ops, h.setting("/v2", "Setting", sessions, model.Sessions{}, false)...)
+	return append(ops, h.setting("/v2", "Setting", pages, model.Pages{}, false)...)
 }
 
 func (h *Handler) setting(prefix, suffix, name string, value any, resets bool) []operation {
