@@ -40,6 +40,12 @@ var allowed = []struct {
 	{"gate/authn", []string{"model", "directory", "gate/authn", "secret"}},
 	{"gate", []string{"model", "directory", "gate"}},
 	{"record", []string{"gate", "model"}},
+	{"session", []string{"model", "directory", "store"}},
+	{"ldap", []string{"model"}},
+	{"login/flow", []string{"model"}},
+	{"login/oidc", []string{"model", "login/flow", "fetch"}},
+	{"login/saml", []string{"model", "login/flow", "fetch"}},
+	{"login", []string{"model", "directory", "session", "login/flow", "problem", "gate", "gate/csrf", "gate/authn", "secret"}},
 	{"provision", []string{"model", "directory", "store", "strict", "secret"}},
 	{"config", []string{"model", "strict"}},
 	{"listen", []string{"model", "config"}},
@@ -58,7 +64,7 @@ var onlyBy = map[string]string{
 }
 
 // concrete methods are imported by the table alone.
-var methods = []string{"basic", "apikey", "bearer", "mtls", "trustedheader"}
+var methods = []string{"basic", "apikey", "bearer", "mtls", "trustedheader", "session", "signature"}
 
 // pure rooms open no sockets and speak no HTTP.
 var noNetHTTP = []string{"model", "gate", "directory", "store", "snapshot"}
