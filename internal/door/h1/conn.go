@@ -50,6 +50,7 @@ type conn struct {
 	held    upstream.Direct
 	holds   bool    // held is to be given back
 	spent   int     // how many times the request was sent again
+	tried   bool    // it may have reached a target
 	up      *upload // the body, where it does not go with the head
 	began   time.Time
 	decided bool // and not completed
@@ -222,7 +223,7 @@ func (c *conn) acquire() {
 	ex.Fields = append(ex.Fields[:0], r.Fields...)
 	ex.Peer, ex.Port, ex.Time = c.peer, c.port, c.began
 	c.status, c.sent, c.wait, c.told, c.decided = 0, 0, 0, false, false
-	c.up, c.spent = nil, 0
+	c.up, c.spent, c.tried = nil, 0, false
 	c.broken.Store(false)
 	c.started.Store(false)
 }

@@ -51,6 +51,7 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 	*r = reply{c: c, d: &c.held}
 	for n := 1; ; n++ {
 		fired, err := r.ask(start)
+		c.tried = true
 		c.wait = time.Since(start)
 		switch {
 		case err == nil:

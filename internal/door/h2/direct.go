@@ -40,6 +40,7 @@ func (st *stream) direct() (failed *model.Error, detail string, done bool) {
 	st.compose(&d)
 	for {
 		fired, err := st.ask(&d, start)
+		st.tried = true
 		st.wait = time.Since(start)
 		switch {
 		case err == nil:

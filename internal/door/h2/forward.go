@@ -109,7 +109,7 @@ func (st *stream) uncancel() {
 func (st *stream) request(body *bodyReader) *upstream.Request {
 	ex := st.ex
 	req := &upstream.Request{Method: ex.Method, Target: ex.Target, Host: ex.Host, Fields: ex.Fields, Add: ex.Add,
-		Trailers: st.head.trailers, Key: st.key(), Spent: st.spent, Inform: st.inform}
+		Trailers: st.head.trailers, Key: st.key(), Spent: st.spent, Sent: st.tried, Inform: st.inform}
 	if ex.Route.Service.Host == model.HostTarget {
 		req.Host = ""
 	}

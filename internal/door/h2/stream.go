@@ -60,6 +60,7 @@ type carrier struct {
 	sent    int64
 	wait    time.Duration
 	spent   int       // how many times the request was sent again
+	tried   bool      // it may have reached a target
 	out     []byte    // a request to a target
 	via     [2]string // as the plan has it, and as it is sent
 	answer  answer
@@ -84,7 +85,7 @@ func (st *stream) reuse(c *conn, id uint32) {
 	case <-st.wake:
 	default:
 	}
-	st.ex, st.started, st.writing, st.status, st.sent, st.wait, st.spent = nil, false, false, 0, 0, 0, 0
+	st.ex, st.started, st.writing, st.status, st.sent, st.wait, st.spent, st.tried = nil, false, false, 0, 0, 0, 0, false
 }
 
 // free gives the stream back. Nobody but the caller knows it any more.

@@ -25,7 +25,8 @@ type Request struct {
 	// Trailers: the client can take trailer fields (TE: trailers).
 	Trailers bool
 	Upgrade  string // "" or the protocol to switch to
-	Spent    int    // how many times it was sent again before it came here
+	Spent    int    // how many times it was sent again before it came here, as Retries counts
+	Sent     bool   // it may have reached a target before it came here
 	Key      string // what balance: hash goes by
 	// Declared are the names of the trailer fields that will follow Body, and
 	// Trailer gives the fields once Body has ended; nil = none.
@@ -68,7 +69,9 @@ type Tunnel interface {
 }
 
 // carrier speaks HTTP to one address. An implementation sends a request at most
-// once, unless it knows that the target has not processed it.
+// once, unless it knows that the target has not processed it, or the method is safe
+// and a kept connection died under it before a byte of the answer: then once more,
+// over a fresh one. What was sent before (progress.resent) goes over fresh ones alone.
 type carrier interface {
 	send(ctx context.Context, r *Request, body *attempt, p *progress) (*Response, error)
 	// connect opens and closes a connection: is anybody there?

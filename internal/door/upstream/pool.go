@@ -41,6 +41,7 @@ func (p *pool) forward(ctx context.Context, r *Request) (*Response, error) {
 	}
 	v, src := p.view.Load(), newSource(r)
 	var tried []*endpoint
+	resent := r.Sent
 	var failure error
 	for resends, unsent := max(p.service.Retries-r.Spent, 0), connections; ; {
 		e := v.choose(p.service.Balance, r.Key, tried)
@@ -51,11 +52,12 @@ func (p *pool) forward(ctx context.Context, r *Request) (*Response, error) {
 			e = v.choose(p.service.Balance, r.Key, nil)
 		}
 		tried = append(tried, e)
-		res, again, err := p.try(ctx, e, r, src)
+		pr := &progress{resent: resent}
+		res, again, err := p.try(ctx, e, r, src, pr)
 		if err == nil {
 			return res, nil
 		}
-		failure = err
+		failure, resent = err, resent || pr.sent.Load()
 		switch {
 		case again == never || !src.whole() || ctx.Err() != nil:
 			return nil, err
@@ -81,9 +83,9 @@ const (
 )
 
 // try makes one attempt.
-func (p *pool) try(ctx context.Context, e *endpoint, r *Request, src *source) (*Response, repeat, error) {
+func (p *pool) try(ctx context.Context, e *endpoint, r *Request, src *source, pr *progress) (*Response, repeat, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	body, pr, start := src.attempt(), &progress{}, time.Now()
+	body, start := src.attempt(), time.Now()
 	e.acquire()
 	w := startWatch(p.service.Timeouts.Response.D(), body, cancel)
 	res, err := e.carrier.send(ctx, r, body, pr)
@@ -103,7 +105,7 @@ func (p *pool) try(ctx context.Context, e *endpoint, r *Request, src *source) (*
 	cancel(nil)
 	e.release()
 	var known *model.Error
-	if src.fault() != nil || !errors.As(f, &known) {
+	if src.fault() != nil || !errors.As(f, &known) || known.Code == model.RequestMalformed {
 		return nil, never, f // the caller's doing: no word about the target
 	}
 	switch {

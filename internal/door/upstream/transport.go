@@ -122,7 +122,8 @@ func (t *transport) send(ctx context.Context, r *Request, body *attempt, p *prog
 	gate := &informer{inform: r.Inform, asked: r.Expects, progress: p}
 	defer gate.close()
 	res, err := t.h1.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:        func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		GetConn:        func(string) { p.begun.Store(true) },
+		GotConn:        func(i httptrace.GotConnInfo) { t.got(i, p) },
 		WroteHeaders:   func() { p.sent.Store(true) },
 		Got1xxResponse: gate.got,
 		// What had begun to answer is not asked again (retries: before any byte of the answer).
@@ -132,6 +133,28 @@ func (t *transport) send(ctx context.Context, r *Request, body *attempt, p *prog
 		return nil, err
 	}
 	return t.response(r, res)
+}
+
+// got notes that there is a connection. The library sends a safe request again
+// each time a kept connection dies under it, over another kept one as long as there
+// are any: a backend that dies of a request would see it as often as it has
+// connections. So a request that was sent already is given no kept one: we close
+// it, nothing can be written to it, and the library goes on to a fresh one. A fresh
+// one that dies is the end. Streams of HTTP/2 share a connection, and are sent
+// again only where the target says that it has not begun them.
+func (t *transport) got(info httptrace.GotConnInfo, p *progress) {
+	p.connected.Store(true)
+	if !info.Reused || t.protocol == model.HTTP2 || !p.resent && !p.sent.Load() {
+		return
+	}
+	c := info.Conn
+	if t, ok := c.(*tls.Conn); ok {
+		if t.ConnectionState().NegotiatedProtocol == "h2" {
+			return
+		}
+		c = t.NetConn() // no farewell: it may not be taken, and somebody waits
+	}
+	_ = c.Close()
 }
 
 func (t *transport) response(r *Request, res *http.Response) (*Response, error) {
