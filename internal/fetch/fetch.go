@@ -5,12 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"time"
-
-	"github.com/sallyport/sallyport/internal/model"
 )
 
 // Options bound what is fetched. Zero values take the defaults.
@@ -23,7 +19,8 @@ type Options struct {
 // Client fetches documents. It is safe for concurrent use and keeps no
 // connections open.
 type Client struct {
-	http    http.Client
+	http    http.Client // follows redirects within a host
+	still   http.Client // follows none
 	max     int64
 	timeout time.Duration
 }
@@ -38,17 +35,19 @@ func New(o Options) *Client {
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
 	}
-	return &Client{max: o.MaxBytes, timeout: o.Timeout, http: http.Client{
-		CheckRedirect: checkRedirect,
-		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			TLSClientConfig:        o.TLS,
-			DisableKeepAlives:      true,
-			DisableCompression:     true, // a small body must not unpack into a large one
-			MaxResponseHeaderBytes: 64 << 10,
-			ForceAttemptHTTP2:      true,
-		},
-	}}
+	transport := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		TLSClientConfig:        o.TLS,
+		DisableKeepAlives:      true,
+		DisableCompression:     true, // a small body must not unpack into a large one
+		MaxResponseHeaderBytes: 64 << 10,
+		ForceAttemptHTTP2:      true,
+	}
+	return &Client{max: o.MaxBytes, timeout: o.Timeout,
+		http: http.Client{Transport: transport, CheckRedirect: checkRedirect},
+		still: http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		}}}
 }
 
 // checkRedirect follows an issuer within its own host alone: elsewhere, or without
@@ -67,35 +66,21 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 // Get answers the body of a document that was answered with 200. Only https URLs
 // are fetched, and http ones on loopback.
 func (c *Client) Get(ctx context.Context, address string) ([]byte, error) {
-	u, err := url.Parse(address)
-	if err != nil || !model.SecureURL(u) || u.User != nil {
-		return nil, errors.New("the URL is not https (or http on loopback)")
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, fmt.Errorf("making the request: %w", err)
-	}
-	r.Header.Set("Accept", "application/json, application/jwk-set+json")
-	r.Header.Set("User-Agent", "sallyport")
-	answer, err := c.http.Do(r)
+	a, err := c.Document(ctx, address)
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s", address, answer.Status)
-	}
-	if answer.ContentLength > c.max {
-		return nil, fmt.Errorf("%s is larger than %d bytes", address, c.max)
-	}
-	b, err := io.ReadAll(io.LimitReader(answer.Body, c.max+1))
+	return a.Body, nil
+}
+
+// Document is Get for whoever also wants to know the answer's fields.
+func (c *Client) Document(ctx context.Context, address string) (*Answer, error) {
+	a, err := c.do(ctx, &c.http, Request{URL: address, Accept: "application/json, application/jwk-set+json"})
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", address, err)
+		return nil, err
 	}
-	if int64(len(b)) > c.max {
-		return nil, fmt.Errorf("%s is larger than %d bytes", address, c.max)
+	if a.Status != http.StatusOK {
+		return nil, &StatusError{URL: address, Status: a.Status}
 	}
-	return b, nil
+	return a, nil
 }
