@@ -141,10 +141,20 @@ type Credential struct {
 	Email       string `json:"email,omitempty"`       // certificate: SAN e-mail
 	Subject     string `json:"subject,omitempty"`     // certificate: RFC 4514 subject; link: the provider's subject
 	Provider    string `json:"provider,omitempty"`    // link: which provider
+	// Given is, of a link, what its provider gave a user that it did not make. Such
+	// names are among the user's own too; remembered here, they are taken away when
+	// the provider no longer says so, and nothing else is. Read only.
+	Given *Given `json:"given,omitempty"`
 
 	// Declared is true for one that came with its user in a file or a PUT; a
 	// later apply may replace it, and never one made at run time. Read only.
 	Declared bool `json:"declared,omitempty"`
+}
+
+// Given are the groups and roles that a user has by a provider's word alone.
+type Given struct {
+	Groups []string `json:"groups,omitempty"`
+	Roles  []string `json:"roles,omitempty"`
 }
 
 // Validate reports what is wrong with the credential by itself.

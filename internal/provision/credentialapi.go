@@ -55,7 +55,7 @@ func (s *Service) AddCredential(ctx context.Context, a Actor, kind, owner string
 	}
 	one := []model.Credential{given}
 	c := &one[0]
-	c.ID, c.LastUsed, c.Declared = "", nil, false
+	c.ID, c.LastUsed, c.Declared, c.Given = "", nil, false, nil
 	faults := c.Validate("")
 	faults = append(faults, credentialFaults(kind, "", one)...)
 	full := ""
@@ -152,6 +152,7 @@ func (t *change) editCredentials(kind, owner string, edit func(id string, list [
 		if after.User.Credentials, err = edit(before.User.ID, after.User.Credentials); err != nil || len(t.faults) > 0 {
 			return err
 		}
+		forfeit(before.User.Credentials, &after.User)
 		return t.writeUser(before, &after)
 	}
 	c, ok := collectionOf(kind, owner)

@@ -59,6 +59,7 @@ func maskIn(kind string, value any) {
 func exported(u model.User) model.User {
 	u = *maskUser(u)
 	u.ID, u.Origin, u.CreatedAt, u.UpdatedAt = "", "", time.Time{}, time.Time{}
+	withdraw(&u) // it is the provider's to give, and no file's
 	for i := range u.Credentials {
 		c := &u.Credentials[i]
 		c.CreatedAt, c.LastUsed, c.Declared = time.Time{}, nil, false

@@ -203,8 +203,10 @@ func (t *change) matchEmail(o *directory.Outside) (*store.UserRecord, error) {
 
 // refreshed is a linked user as its provider describes it now. Only one provider
 // describes a user: the one that made it, else the one linked first; two that
-// contradict each other would else rewrite it at every request. An inactive user
-// is left as it is.
+// contradict each other would else rewrite it at every request. A user that it made
+// has the roles that it gives and no others; one that was there already keeps its
+// own, and what the provider gives comes and goes beside them. An inactive user is
+// left as it is.
 func refreshed(ctx context.Context, r store.Reader, rec *store.UserRecord, o *directory.Outside) (*store.UserRecord, []string, error) {
 	after := *rec
 	after.User = cloneUser(rec.User)
@@ -219,14 +221,15 @@ func refreshed(ctx context.Context, r store.Reader, rec *store.UserRecord, o *di
 	}
 	given, _, err := known(ctx, r, store.KindRoles, "", o.Provider.Roles, nil)
 	made := u.Origin == jitOrigin+o.Provider.Name
+	roles = list(append(roles, given...))
 	switch {
-	case made || o.Asserted.Roles:
-		u.Roles = keepOrder(u.Roles, list(append(roles, given...)))
-	default:
-		u.Roles = list(append(u.Roles, given...))
-	}
-	if o.Asserted.Groups {
+	case !made:
+		give(u, o, groups, roles)
+	case o.Asserted.Groups:
 		u.Groups = keepOrder(u.Groups, groups)
+	}
+	if made {
+		u.Roles = keepOrder(u.Roles, roles)
 	}
 	portray(u, o, made)
 	return &after, dropped, err

@@ -76,11 +76,11 @@ func (t *change) mergeOne(at string, old, g *model.Credential) (c *model.Credent
 	if old != nil && (g.Hash == "" || g.Hash == model.Mask || g.Hash == old.Hash) {
 		merged := *g
 		merged.ID, merged.CreatedAt, merged.LastUsed, merged.Declared = old.ID, old.CreatedAt, old.LastUsed, old.Declared
-		merged.Hash, merged.Prefix = old.Hash, old.Prefix
+		merged.Hash, merged.Prefix, merged.Given = old.Hash, old.Prefix, old.Given
 		return &merged, true
 	}
 	merged := *g
-	merged.ID, merged.CreatedAt, merged.LastUsed, merged.Declared = newID(), t.now, nil, true
+	merged.ID, merged.CreatedAt, merged.LastUsed, merged.Declared, merged.Given = newID(), t.now, nil, true, nil
 	switch {
 	case g.Hash == model.Mask:
 		t.faults.Add(at+".hash", "is a mask, and there is no stored value that it could stand for")

@@ -132,6 +132,7 @@ func (t *change) unlink(provider string) error {
 		after := *rec
 		after.User = cloneUser(rec.User)
 		after.User.Credentials = slices.DeleteFunc(after.User.Credentials, isOurs)
+		forfeit(rec.User.Credentials, &after.User)
 		after.Revision, after.User.UpdatedAt = t.next, t.now
 		if err := t.w.PutUser(t.ctx, &after); err != nil {
 			return err

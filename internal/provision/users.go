@@ -136,6 +136,9 @@ func (t *change) placeUser(before *store.UserRecord, d *draft, owner string, kee
 	if keep != nil {
 		keep.remember(d, u)
 	}
+	for _, provider := range reconcile(u, t.document) {
+		t.warn("Groups or roles were taken from " + u.Username + " that " + provider + " gives: they are given again when it next says so.")
+	}
 	if len(t.faults) > n {
 		return nil // reported with all others; there is nothing to write
 	}

@@ -77,7 +77,7 @@ func enum[T ~string](values ...T) object {
 var marks = map[string]object{
 	"User.id": {"readOnly": true}, "User.origin": {"readOnly": true}, "User.createdAt": {"readOnly": true}, "User.updatedAt": {"readOnly": true},
 	"Administrator.createdAt": {"readOnly": true}, "Administrator.updatedAt": {"readOnly": true},
-	"Credential.id": {"readOnly": true}, "Credential.createdAt": {"readOnly": true}, "Credential.lastUsedAt": {"readOnly": true},
+	"Credential.id": {"readOnly": true}, "Credential.createdAt": {"readOnly": true}, "Credential.lastUsedAt": {"readOnly": true}, "Credential.given": {"readOnly": true},
 	"Credential.prefix": {"readOnly": true}, "Credential.declared": {"readOnly": true},
 	"Credential.secret":       {"readOnly": true, "description": "In the answer to creation alone."},
 	"Credential.password":     {"writeOnly": true, "description": "Hashed on arrival, never shown."},
