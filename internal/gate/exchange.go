@@ -66,6 +66,7 @@ type Exchange struct {
 	Err       *model.Error // nil = forward, or give Preflight's answer
 	Step      Step         // the step that refused
 	Detail    string       // why, for audit and explain; never for the caller
+	Login     string       // where a browser that navigates goes to sign in, in the refusal's place
 	Preflight bool         // answer 204 with Response, forward nothing
 	Target    string       // path and query to send to the service
 	Add       []model.Field

@@ -29,7 +29,7 @@ func (g *Gate) identify(_ context.Context, ex *Exchange) error {
 	if ex.Proof != nil {
 		ex.Add = p.headers.Append(ex.Add, ex.Access.values)
 		if name := p.Set.Settings.IdentityHeaders.Assertion; name != "" && g.deps.Signer != nil && !ex.Explain {
-			token, err := g.deps.Signer.Assertion(ex.Access.values, r.Service, "", ex.Access.amr)
+			token, err := g.deps.Signer.Assertion(ex.Access.values, r.Service, ex.sid(), ex.Access.amr)
 			if err != nil {
 				return (&model.Error{Code: model.IdentityUnavailable, RetryAfter: 5,
 					Message: "The caller's identity cannot be signed at the moment."}).WithCause(err)
@@ -46,6 +46,14 @@ func (g *Gate) identify(_ context.Context, ex *Exchange) error {
 		ex.Detail = "service " + r.Service.Name + " receives " + strings.Join(names, ", ")
 	}
 	return nil
+}
+
+// sid is the session's name, "" where there is none.
+func (ex *Exchange) sid() string {
+	if ex.Proof.Session == nil {
+		return ""
+	}
+	return ex.Proof.Session.ID
 }
 
 // target is the path and query to send: the received bytes where nothing changes

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,6 +60,7 @@ type Route struct {
 	BodyLimit    int64 // bytes; 0 = none
 
 	requirement *authn.Requirement
+	login       string // the address of the login, up to where the return path goes; "" = no browser login
 	cors        *cors.Policy
 	origins     []string
 	verbatim    bool
@@ -154,6 +156,7 @@ func (p *Plan) route(i, service int, faults *model.Faults) Route {
 		}
 		r.requirement = req
 		p.checkWays(want, at, faults)
+		r.login = p.login(want)
 	}
 	for h, v := range m.Edit.Request.Set {
 		p.edit(&r, h, at+".edit.request.set."+h, faults)
@@ -193,6 +196,9 @@ func (p *Plan) defaultRequirement() *model.Requirement {
 	if p.env.ClientCA {
 		any = append(any, model.Requirement{Method: model.MethodMTLS})
 	}
+	if p.browserLogin() {
+		any = append(any, model.Requirement{Method: model.MethodSession})
+	}
 	return &model.Requirement{AnyOf: any}
 }
 
@@ -213,25 +219,31 @@ func (p *Plan) checkWays(req *model.Requirement, at string, faults *model.Faults
 		switch {
 		case l.Method == model.MethodBearer && !p.hasProvider(model.ProviderJWT):
 			msg = "bearer needs an identity provider of type jwt"
+		case l.Method == model.MethodSession && !p.browserLogin():
+			msg = "session needs a browser login: an identity provider of type oidc or saml, or settings.sessions.passwordLogin"
 		case l.Method == model.MethodTrustedHeader && !p.hasProvider(model.ProviderTrustedHeader):
 			msg = "trustedHeader needs an identity provider of that type"
 		case l.Method == model.MethodMTLS && !p.env.ClientCA && !p.hasProvider(model.ProviderTrustedHeader):
 			msg = "mtls needs a listener with tls.clientCA in the boot file"
-		case l.Provider != "" && (l.Method == model.MethodBasic || l.Method == model.MethodAPIKey || l.Method == model.MethodMTLS):
+		case l.Provider != "" && vouchers[l.Method] == nil:
 			msg = l.Method + " has no providers; leave out the @" + l.Provider
 		case l.Provider != "":
-			want := model.ProviderJWT
-			if l.Method == model.MethodTrustedHeader {
-				want = model.ProviderTrustedHeader
-			}
-			if pr := p.providers[l.Provider]; pr != nil && pr.Type != want {
-				msg = l.Provider + " is not a provider of type " + string(want)
+			if pr := p.providers[l.Provider]; pr != nil && !slices.Contains(vouchers[l.Method], pr.Type) {
+				msg = l.Provider + " is a provider of type " + string(pr.Type) + ", which " + l.Method + " has nothing to do with"
 			}
 		}
 		if msg != "" {
 			faults.Add(at+".authenticate", msg)
 		}
 	})
+}
+
+// vouchers are the types of provider that may stand behind a method's @.
+var vouchers = map[string][]model.ProviderType{
+	model.MethodBearer:        {model.ProviderJWT, model.ProviderIntrospection},
+	model.MethodTrustedHeader: {model.ProviderTrustedHeader},
+	model.MethodSession:       {model.ProviderOIDC, model.ProviderSAML, model.ProviderLDAP},
+	model.MethodBasic:         {model.ProviderLDAP},
 }
 
 // checkService refuses what needs more than the service alone to see: a target

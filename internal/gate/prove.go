@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,7 @@ type Access struct {
 // Used answers whose credential let the request pass, once in a while for each:
 // the last use is worth knowing, and not worth a write for every request.
 func (ex *Exchange) Used(every time.Duration) (userID, credentialID string) {
-	if ex.Err != nil || ex.Access == nil || ex.Proof.Credential == nil || ex.Explain {
+	if ex.Err != nil || ex.Access == nil || ex.Proof.Credential == nil || ex.Proof.Session != nil || ex.Explain {
 		return "", ""
 	}
 	last, now := ex.Access.used.Load(), ex.Time.UnixNano()
@@ -87,6 +88,9 @@ func (g *Gate) authenticate(ctx context.Context, ex *Exchange) error {
 	}
 	if n == 0 && err.Code == model.CredentialMissing && access == model.AccessOptional {
 		return ex.skip("no credentials on an optional route")
+	}
+	if err.Code == model.CredentialMissing && ex.Route.login != "" {
+		ex.Login = ex.Route.login + url.QueryEscape(ex.Request.Target)
 	}
 	return err
 }
@@ -230,7 +234,7 @@ func (g *Gate) csrf(_ context.Context, ex *Exchange) error {
 	}
 	f := csrf.Facts{Method: ex.Method, Host: ex.Host, Scheme: ex.Scheme, Fields: ex.Fields,
 		WebSocket: ex.Upgrade == "websocket", Origins: ex.Route.origins,
-		Binding: ex.Access.binding, Disabled: ex.Plan.Set.Settings.ReverseProxyAuthentication.CSRFProtectionDisabled}
+		Session: ex.Proof.Session != nil || ex.Client != nil && ex.Client.Session != nil, Binding: ex.Access.binding, Disabled: ex.Plan.Set.Settings.ReverseProxyAuthentication.CSRFProtectionDisabled}
 	if e := g.deps.CSRF.Verify(&f); e != nil {
 		return e
 	}

@@ -36,6 +36,21 @@ func WantsHTML(method string, fields []model.Field) bool {
 	return page > 0 && page > max(quality(accept, "application/json"), quality(accept, "application/problem+json"))
 }
 
+// SignIn is login where the request is a browser's top-level navigation, which is
+// sent there; "" for everybody else, who could do nothing with it: fetch, XHR,
+// frames, WebSockets and API clients get the refusal itself.
+func SignIn(method string, fields []model.Field, login string) string {
+	if login == "" || !WantsHTML(method, fields) {
+		return ""
+	}
+	for i := range fields {
+		if f := &fields[i]; model.EqualFold(f.Name, "Sec-Fetch-Dest") && f.Value != "document" {
+			return ""
+		}
+	}
+	return login
+}
+
 // quality is the weight that an Accept value gives to a type that it names
 // (RFC 9110, 12.5.1), in thousandths; wildcards are not wishes.
 func quality(accept, mediaType string) int {

@@ -20,6 +20,9 @@ type Facts struct {
 	GRPC bool
 	// Challenges go into a 401, one WWW-Authenticate field each.
 	Challenges []string
+	// Login is where the browser is sent to sign in, in the refusal's place; ""
+	// = nowhere. SignIn says to whom that fits.
+	Login string
 }
 
 // Answer is a whole response but for its framing.
@@ -57,6 +60,8 @@ func Render(e *model.Error, f Facts) Answer {
 	a := Answer{Status: e.Code.Status()}
 	a.Fields = commonFields(e, f)
 	switch {
+	case f.Login != "":
+		return f.departure(a)
 	case f.GRPC:
 		a.Status = http.StatusOK // gRPC says its own status in grpc-status
 		a.add("Content-Type", "application/grpc")
@@ -75,6 +80,19 @@ func Render(e *model.Error, f Facts) Answer {
 		a.Body = nil
 	}
 	return a
+}
+
+// departure sends a browser to sign in.
+func (f Facts) departure(a Answer) Answer {
+	d := Answer{Status: http.StatusFound}
+	for _, x := range a.Fields {
+		if x.Name != "WWW-Authenticate" {
+			d.Fields = append(d.Fields, x)
+		}
+	}
+	d.add("Location", f.Login)
+	d.add("Vary", "Accept, Sec-Fetch-Mode, Sec-Fetch-Dest")
+	return d
 }
 
 func jsonBody(e *model.Error, requestID string) []byte {

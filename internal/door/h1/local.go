@@ -13,8 +13,9 @@ import (
 	"github.com/sallyport/sallyport/internal/model"
 )
 
-// localBody is the most that a request to the gateway's own paths may hold: forms.
-const localBody = 64 << 10
+// localBody is the most that a request to the gateway's own paths may hold: forms,
+// of which a SAML response is the largest.
+const localBody = 512 << 10
 
 func path(target string) string {
 	p, _, _ := strings.Cut(target, "?")

@@ -17,7 +17,7 @@ func (c *conn) refuse(e *model.Error) {
 	}
 	ex := c.ex
 	a := problem.Render(e, problem.Facts{RequestID: ex.ID, HTML: problem.WantsHTML(ex.Method, ex.Fields),
-		Challenges: c.s.deps.Gate.Challenges(ex)})
+		Challenges: c.s.deps.Gate.Challenges(ex), Login: problem.SignIn(ex.Method, ex.Fields, ex.Login)})
 	if c.unsure(e) {
 		c.req.Close = true
 	}

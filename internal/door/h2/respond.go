@@ -114,7 +114,8 @@ func (st *stream) refuse(e *model.Error) {
 	}
 	ex, c := st.ex, st.c
 	a := problem.Render(e, problem.Facts{RequestID: ex.ID, HTML: problem.WantsHTML(ex.Method, ex.Fields),
-		Head: ex.Method == http.MethodHead, Challenges: c.s.deps.Gate.Challenges(ex)})
+		Head: ex.Method == http.MethodHead, Challenges: c.s.deps.Gate.Challenges(ex),
+		Login: problem.SignIn(ex.Method, ex.Fields, ex.Login)})
 	st.status = a.Status
 	start, ok := st.begin(a.Status)
 	if !ok {

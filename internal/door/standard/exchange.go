@@ -143,7 +143,8 @@ func (x *exchange) complete(failed *model.Error, detail string) {
 // refuse writes the gateway's own answer.
 func (x *exchange) refuse(e *model.Error) {
 	a := problem.Render(e, problem.Facts{RequestID: x.ex.ID, HTML: problem.WantsHTML(x.ex.Method, x.ex.Fields),
-		Head: x.r.Method == http.MethodHead, Challenges: x.door.deps.Gate.Challenges(x.ex)})
+		Head: x.r.Method == http.MethodHead, Challenges: x.door.deps.Gate.Challenges(x.ex),
+		Login: problem.SignIn(x.ex.Method, x.ex.Fields, x.ex.Login)})
 	h := x.w.Header()
 	for _, f := range a.Fields {
 		h.Add(f.Name, f.Value)

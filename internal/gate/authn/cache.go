@@ -28,6 +28,7 @@ const (
 	SpaceForwarded // certificates that a front end sent on
 	SpaceHeader
 	SpaceSender
+	SpaceSession
 )
 
 // CacheKey stands for a credential: 128 bits under a key that the process drew at

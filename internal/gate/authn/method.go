@@ -71,6 +71,8 @@ type Proof struct {
 	Credential *model.Credential
 	Subject    string
 	Claims     map[string]any
+	// Session is the login that a browser's cookie stands for, else nil.
+	Session *directory.Session
 	// Ambient credentials are sent by browsers unasked.
 	Ambient bool
 	// Narrow says that Scopes narrow the user's rights.
@@ -92,7 +94,7 @@ func (p *Proof) WithPrincipal(who *directory.Principal) *Proof {
 	if c := p.resolved.Load(); c != nil && c.Principal == who {
 		return c
 	}
-	c := &Proof{Method: p.Method, Provider: p.Provider, Principal: who, Credential: p.Credential,
+	c := &Proof{Method: p.Method, Provider: p.Provider, Principal: who, Credential: p.Credential, Session: p.Session,
 		Subject: p.Subject, Claims: p.Claims, Ambient: p.Ambient, Narrow: p.Narrow, Scopes: p.Scopes,
 		Issued: p.Issued, Expires: p.Expires}
 	p.resolved.Store(c)
