@@ -54,6 +54,7 @@ type Reader interface {
 	Objects
 	Users
 	Revisions
+	Sessions
 }
 
 // Writer reads and writes within one transaction.
@@ -61,6 +62,7 @@ type Writer interface {
 	Reader
 	ObjectWriter
 	UserWriter
+	SessionWriter
 	// AddRevision adds r, whose Number must be above the current one; 0 becomes
 	// the next, and is filled in.
 	AddRevision(ctx context.Context, r *Revision) error

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"pages are stable, whole and in order", pages},
 		{"filters select exactly whom they name", filters},
 		{"revisions only grow", revisions},
+		{"sessions are written, found, seen and deleted by what they are of", sessions},
 		{"a view sees one state from beginning to end", isolation},
 		{"an update that fails changes nothing", rollback},
 		{"an update that panics changes nothing and blocks nobody", panics},
