@@ -14,6 +14,7 @@ type Options struct {
 	MaxBytes int64         // of a document; 1 MiB
 	Timeout  time.Duration // of a whole fetch; 5 s
 	TLS      *tls.Config   // nil = the system's roots
+	Accept   string        // the media types that are asked for; JSON and key sets
 }
 
 // Client fetches documents. It is safe for concurrent use and keeps no
@@ -21,6 +22,7 @@ type Options struct {
 type Client struct {
 	http    http.Client // follows redirects within a host
 	still   http.Client // follows none
+	accept  string
 	max     int64
 	timeout time.Duration
 }
@@ -43,7 +45,10 @@ func New(o Options) *Client {
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
 	}
-	return &Client{max: o.MaxBytes, timeout: o.Timeout,
+	if o.Accept == "" {
+		o.Accept = "application/json, application/jwk-set+json"
+	}
+	return &Client{accept: o.Accept, max: o.MaxBytes, timeout: o.Timeout,
 		http: http.Client{Transport: transport, CheckRedirect: checkRedirect},
 		still: http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
@@ -75,7 +80,7 @@ func (c *Client) Get(ctx context.Context, address string) ([]byte, error) {
 
 // Document is Get for whoever also wants to know the answer's fields.
 func (c *Client) Document(ctx context.Context, address string) (*Answer, error) {
-	a, err := c.do(ctx, &c.http, Request{URL: address, Accept: "application/json, application/jwk-set+json"})
+	a, err := c.do(ctx, &c.http, Request{URL: address, Accept: c.accept})
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,17 @@ type Ender interface {
 	End(ctx context.Context, a *Attempt, keep []byte, back *url.URL) (*Departure, error)
 }
 
+// SingleLogout is a protocol whose providers send browsers with logouts of their
+// own, and with the answers to ours (SAML).
+type SingleLogout interface {
+	// Logout proves what a browser brought. Where it is the provider's request, ended
+	// says whose sessions end, and departure, to be followed once they have ended, is
+	// the answer; nil where the provider has nowhere to answer. Where it is the answer
+	// to our own logout, whose attempt a is, both are nil. For a request, a has no
+	// Secret; its State is what came with it, and goes back.
+	Logout(ctx context.Context, a *Attempt, back *Return) (ended *Ended, departure *Departure, err error)
+}
+
 // Attempt is one login, or logout, at one provider.
 type Attempt struct {
 	Provider *model.IdentityProvider
@@ -45,6 +56,7 @@ type Attempt struct {
 	State string
 	// Secret is 43 characters (base64url) that only the gateway can tell of this
 	// attempt, whatever the browser saw: of it come PKCE verifier, nonce, request id.
+	// It is empty where the provider began (SAML's IdP-initiated login).
 	Secret string
 	Began  time.Time
 }
@@ -72,6 +84,11 @@ type Identity struct {
 	// Issued is when the provider said so; Refresh when to ask again (zero = never);
 	// Expires when the provider's word ends by itself (zero = never).
 	Issued, Refresh, Expires time.Time
+	// Once names the provider's statement where it must not be taken twice (the id
+	// of a SAML assertion), OnceUntil says how long it could be: the caller accepts
+	// each once for the provider. "" = the attempt itself sees to that.
+	Once      string
+	OnceUntil time.Time
 	// Keep is what Refresh and End need. It is sealed wherever it is stored.
 	Keep []byte
 }
