@@ -44,6 +44,14 @@ func (p *plans) methods(set *model.Set) ([]authn.Method, model.Faults) {
 // compile is what provision calls for each change: everything that can be wrong
 // with a set is found here, policy tests included, before anything is stored.
 func (p *plans) compile(set *model.Set, users provision.UserLookup) (func(), model.Faults) {
+	plan, faults := p.check(set, users)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return func() { p.publish(plan) }, nil
+}
+
+func (p *plans) check(set *model.Set, users provision.UserLookup) (*gate.Plan, model.Faults) {
 	plan, faults := gate.Compile(set, p.env)
 	for i := range set.Services {
 		faults = append(faults, upstream.Check(&set.Services[i], "services["+strconv.Itoa(i)+"]")...)
@@ -52,10 +60,7 @@ func (p *plans) compile(set *model.Set, users provision.UserLookup) (func(), mod
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	if faults = p.gate.CheckExpectations(context.Background(), plan, users); len(faults) > 0 {
-		return nil, faults
-	}
-	return func() { p.publish(plan) }, nil
+	return plan, p.gate.CheckExpectations(context.Background(), plan, users)
 }
 
 // publish puts a plan in force: from here on every request is decided under it.

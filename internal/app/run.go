@@ -52,10 +52,10 @@ func logger(c config.Log, to io.Writer) *slog.Logger {
 
 // Check compiles a document as if it were all there is, without a store and
 // without opening a socket, and runs its policy tests.
-func Check(_ context.Context, cfg *config.Config, doc *model.Document) model.Faults {
+func Check(_ context.Context, cfg *config.Config, doc *model.Document) (faults, warnings model.Faults) {
 	dir, err := os.MkdirTemp("", "sallyport-check-")
 	if err != nil {
-		return model.Faults{{Message: "a temporary folder is needed: " + err.Error()}}
+		return model.Faults{{Message: "a temporary folder is needed: " + err.Error()}}, nil
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	c := *cfg
@@ -66,19 +66,21 @@ func Check(_ context.Context, cfg *config.Config, doc *model.Document) model.Fau
 	}
 	defer func() { g.listeners = nil; g.close() }()
 	if err := g.join(); err != nil {
-		return model.Faults{{Message: err.Error()}}
+		return model.Faults{{Message: err.Error()}}, nil
 	}
 	set := model.NewSet()
 	doc.Settings.Over(&set.Settings)
 	set.Services, set.Routes, set.Roles, set.Groups = doc.Services, doc.Routes, doc.Roles, doc.Groups
 	set.IdentityProviders, set.Expect = doc.IdentityProviders, doc.Expect
 	users := map[string]*model.User{}
-	var faults model.Faults
 	for i := range doc.Users {
 		u := &doc.Users[i]
 		faults = append(faults, u.Validate(fmt.Sprintf("users[%d]", i))...)
 		users[model.FoldUsername(u.Username)] = u
 	}
-	_, more := g.plans.compile(set, func(name string) *model.User { return users[model.FoldUsername(name)] })
-	return append(faults, more...)
+	plan, more := g.plans.check(set, func(name string) *model.User { return users[model.FoldUsername(name)] })
+	if faults = append(faults, more...); len(faults) > 0 {
+		return faults, nil
+	}
+	return nil, plan.Warnings()
 }

@@ -32,8 +32,8 @@ type Hooks struct {
 	Demo func(ctx context.Context, o DemoOptions) error
 	// Check compiles what the boot file's resources hold, and runs their policy
 	// tests. Faults with a path into doc are located by the caller. Nil checks
-	// each file by itself alone.
-	Check func(ctx context.Context, c *config.Config, doc *model.Document) model.Faults
+	// each file by itself alone. Warnings are what holds together and may not be meant.
+	Check func(ctx context.Context, c *config.Config, doc *model.Document) (faults, warnings model.Faults)
 	// Version is what is running; "" asks the binary.
 	Version string
 }
@@ -179,19 +179,23 @@ func (r *run) finish(err error) int {
 // faults lists faults as editors know them: file:line: path: message.
 func (r *run) faults(f model.Faults) {
 	for _, x := range f {
-		at := x.File
-		if x.Line > 0 {
-			at += fmt.Sprintf(":%d", x.Line)
-		}
-		if at != "" {
-			at += ": "
-		}
-		if x.Path != "" {
-			at += x.Path + ": "
-		}
-		fmt.Fprintln(r.err, printable(at+x.Message))
+		fmt.Fprintln(r.err, printable(place(x)+x.Message))
 	}
 	fmt.Fprintf(r.err, "sallyport: %s\n", count(len(f), "fault"))
+}
+
+func place(x model.Fault) (at string) {
+	at = x.File
+	if x.Line > 0 {
+		at += fmt.Sprintf(":%d", x.Line)
+	}
+	if at != "" {
+		at += ": "
+	}
+	if x.Path != "" {
+		at += x.Path + ": "
+	}
+	return at
 }
 
 func count(n int, what string) string {

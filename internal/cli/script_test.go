@@ -34,13 +34,16 @@ func testHooks() Hooks {
 			fmt.Println("demo at port", o.Port, "in", o.Dir)
 			return errors.New("the port is in use")
 		},
-		Check: func(_ context.Context, _ *config.Config, d *model.Document) (f model.Faults) {
+		Check: func(_ context.Context, _ *config.Config, d *model.Document) (f, warnings model.Faults) {
 			for i, r := range d.Routes {
 				if r.Service == "nowhere" {
 					f.Add(fmt.Sprintf("routes[%d].service", i), `names "nowhere", which is not a service`)
 				}
+				if r.Path == model.PathVerbatim {
+					warnings.Add(fmt.Sprintf("routes[%d].path", i), "is verbatim")
+				}
 			}
-			return f
+			return f, warnings
 		},
 	}
 }

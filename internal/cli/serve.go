@@ -62,11 +62,16 @@ func (c *checkCommand) Run(ctx context.Context, r *run) error {
 	}
 	resources, found := config.ReadResources(readable, r.in)
 	faults = append(faults, found...)
+	var warnings model.Faults
 	if len(faults) == 0 && r.hooks.Check != nil {
-		faults = resources.Locate(r.hooks.Check(ctx, boot, resources.Document))
+		faults, warnings = r.hooks.Check(ctx, boot, resources.Document)
+		faults = resources.Locate(faults)
 	}
 	if len(faults) > 0 {
 		return faults
+	}
+	for _, w := range resources.Locate(warnings) {
+		fmt.Fprintln(r.err, printable("Warning: "+place(w)+w.Message))
 	}
 	d := resources.Document
 	fmt.Fprintf(r.out, "%s holds together: %s, %s, %s, %s, %s.\n", c.Config, count(len(boot.Listeners), "listener"), count(len(d.Services), "service"),

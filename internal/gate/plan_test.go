@@ -55,3 +55,28 @@ func TestMethodsThatNeedWhatIsNotThereAreNoDefault(t *testing.T) {
 		t.Error("mtls without a clientCA leaves a route that nobody can pass")
 	}
 }
+
+// Traefik GHSA-6jwx-7vp4-9847: an encoded slash took the route without a guard.
+func TestAnOpenVerbatimRouteBesideAClosedOneIsWarnedOf(t *testing.T) {
+	w := newWorld(t, settled)
+	orders := "{name: orders, paths: [/orders], service: orders}"
+	for access, warned := range map[string]bool{"public": true, "optional": true, "permitted": false} {
+		for path, verbatim := range map[string]bool{"verbatim": true, "canonical": false} {
+			set, faults := parse(strings.Replace(settled, orders, orders+"\n  - {name: all, paths: [/], service: orders, path: "+path+", access: "+access+"}", 1))
+			if len(faults) > 0 {
+				t.Fatal(faults)
+			}
+			plan, faults := gate.Compile(set, w.env)
+			if len(faults) > 0 {
+				t.Fatal(faults)
+			}
+			f := plan.Warnings()
+			if (len(f) > 0) != (warned && verbatim) {
+				t.Errorf("%s, %s: %v", access, path, f)
+			}
+			if len(f) > 0 && (f[0].Path != "routes[1].path" || !strings.Contains(f[0].Message, `GET /orders%2Fx past "orders" (permitted)`)) {
+				t.Errorf("%v", f)
+			}
+		}
+	}
+}
