@@ -133,20 +133,13 @@ func (g *Gateway) proxy(l *opened) listen.Handlers {
 	}
 	l.h1 = h1.New(h1.Config{HeaderBytes: int(lim.HeaderBytes), HeaderTimeout: lim.HeaderTimeout.D(), IdleTimeout: lim.IdleTimeout.D()},
 		h1.Deps{Gate: g.journey, Streams: g.streams, Ways: g.pools, Local: g.local, TLS: shake, Now: time.Now})
-	h.Conn = l.h1.ServeConn
-	h.Drain = func() { d.Drain(); l.h1.Drain() }
-	if ownHTTP2 {
-		l.h2 = h2.New(h2.Config{HeaderBytes: int(lim.HeaderBytes), HeaderTimeout: lim.HeaderTimeout.D(), IdleTimeout: lim.IdleTimeout.D()},
-			h2.Deps{Gate: g.journey, Streams: g.streams, Ways: g.pools, Local: g.local, TLS: shake, Now: time.Now, Log: g.log,
-				Panicked: func() { g.metrics.Security("panic") }})
-		h.Conn2 = l.h2.ServeConn
-		h.Drain = func() { d.Drain(); l.h1.Drain(); l.h2.Drain() }
-	}
+	l.h2 = h2.New(h2.Config{HeaderBytes: int(lim.HeaderBytes), HeaderTimeout: lim.HeaderTimeout.D(), IdleTimeout: lim.IdleTimeout.D()},
+		h2.Deps{Gate: g.journey, Streams: g.streams, Ways: g.pools, Local: g.local, TLS: shake, Now: time.Now, Log: g.log,
+			Panicked: func() { g.metrics.Security("panic") }})
+	h.Conn, h.Conn2 = l.h1.ServeConn, l.h2.ServeConn
+	h.Drain = func() { d.Drain(); l.h1.Drain(); l.h2.Drain() }
 	return h
 }
-
-// ownHTTP2 says who serves HTTP/2 beside our engine for HTTP/1.1: ours, or net/http.
-const ownHTTP2 = false
 
 // local are the gateway's own paths.
 func (g *Gateway) local(host, path string) http.Handler {

@@ -85,6 +85,9 @@ func (c *conn) admit() error {
 	default:
 		switch c.closed.get(b.id) {
 		case byUs: // the client may not know yet
+			if b.ended {
+				c.stopped(b.id)
+			}
 		case byPeer:
 			b.reset, b.end = true, frame.StreamClosed
 		case whole:
@@ -189,7 +192,7 @@ func (c *conn) settle() error {
 	case b.behind:
 		return c.endBody(b)
 	}
-	return nil
+	return c.idleFrame(1)
 }
 
 // open puts the stream into the table.

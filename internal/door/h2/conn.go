@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"math"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -41,8 +42,9 @@ type conn struct {
 	mu      sync.Mutex
 	streams map[uint32]*stream
 	closed  closedRing
-	lastID  uint32 // of the streams that the client has opened
-	final   bool   // streams above finalID are nobody's any more
+	uploads []upload // answered, and still going on; the oldest first
+	lastID  uint32   // of the streams that the client has opened
+	final   bool     // streams above finalID are nobody's any more
 	finalID uint32
 	busy    int       // workers at work on the connection
 	quiet   sync.Cond // busy has become 0
@@ -113,6 +115,9 @@ func (c *conn) serve() {
 	}
 	for _, st := range c.streams {
 		c.kill(st, errGone)
+	}
+	if orderly {
+		c.dismiss(math.MaxInt64)
 	}
 	if f == nil && !orderly {
 		c.cancel()
@@ -255,16 +260,23 @@ func (c *conn) check(now int64) {
 		c.goAway(c.lastID, frame.NoError, "")
 		c.end(errIdle)
 	}
+	if len(c.uploads) > 0 {
+		c.dismiss(now)
+		c.kick()
+	}
 	for _, st := range c.streams {
 		c.checkStream(st, now, limit)
 	}
 }
 
-// checkStream ends a stream whose client takes nothing, or sends nothing, for too
-// long, and fires the deadline of its target.
+// checkStream ends a stream whose caller's standing has ended, or whose client takes
+// nothing, or sends nothing, for too long, and fires the deadline of its target.
 func (c *conn) checkStream(st *stream, now, limit int64) {
 	st.target.check(now)
 	switch {
+	case st.until > 0 && now >= st.until:
+		c.reset(st, frame.InternalError, errExpired)
+		c.kick()
 	case st.parked && now-st.since > limit:
 		c.reset(st, frame.Cancel, errStalled)
 		c.kick()

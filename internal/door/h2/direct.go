@@ -99,9 +99,7 @@ func (st *stream) ask(d *upstream.Direct, start time.Time) (fired bool, err erro
 func (st *stream) directAnswer(d *upstream.Direct) (*model.Error, string) {
 	a := &st.answer
 	d.Answered()
-	stop := st.untilExpired(a.whole || a.left > 0 && a.left <= int64(a.w-a.r))
 	err := st.relayAnswer()
-	stop()
 	fired := st.target.clear()
 	d.Done(err == nil && !fired && a.reusable(), time.Now())
 	if err != nil {
@@ -206,19 +204,6 @@ func (st *stream) informFields(r *wire.Response) {
 	}
 	st.inform(r.Status, h)
 }
-
-// untilExpired ends the stream when the caller's standing ends, unless the answer
-// is there already. The caller calls what it answers when the answer has ended.
-func (st *stream) untilExpired(there bool) (stop func()) {
-	if at := st.expires(); !there && !at.IsZero() {
-		return stopper(time.AfterFunc(at.Sub(st.c.s.deps.Now()), st.expire(st.id)))
-	}
-	return nothing
-}
-
-func nothing() {}
-
-func stopper(t *time.Timer) func() { return func() { t.Stop() } }
 
 // relayAnswer writes the answer to the client: its head and what is there of the
 // body at once, the rest as it comes.

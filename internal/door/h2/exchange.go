@@ -280,6 +280,19 @@ func (st *stream) expires() (at time.Time) {
 	return at
 }
 
+// limited has the stream end with the caller's standing, and says whether it has
+// ended already.
+func (st *stream) limited() (over bool) {
+	var until int64
+	if at := st.expires(); !at.IsZero() {
+		until = time.Now().Add(at.Sub(st.c.s.deps.Now())).UnixNano()
+	}
+	st.c.mu.Lock()
+	defer st.c.mu.Unlock()
+	st.until = until
+	return st.dead
+}
+
 // register makes the exchange known under its user and its client, so that it ends
 // with them.
 func (st *stream) register() {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/sallyport/sallyport/internal/door/h2/frame"
 	"github.com/sallyport/sallyport/internal/door/upstream"
 	"github.com/sallyport/sallyport/internal/door/wire"
 	"github.com/sallyport/sallyport/internal/model"
@@ -20,7 +19,7 @@ func (st *stream) forward() (failed *model.Error, detail string) {
 	ex := st.ex
 	st.register()
 	defer st.unregister()
-	if st.over() { // cut as it registered: its decision was made before
+	if st.limited() { // cut as it registered: its decision was made before
 		return st.lost()
 	}
 	limit := ex.Route.BodyLimit
@@ -87,10 +86,7 @@ func (st *stream) general(limit int64, call bool) (*model.Error, string) {
 		st.refuse(e)
 		return e, ""
 	}
-	stop := st.untilExpired(res.Length == 0)
-	err = st.relay(res)
-	stop()
-	if err == nil {
+	if err = st.relay(res); err == nil {
 		return nil, ""
 	}
 	if e := body.failed(); e != nil && !st.over() {
@@ -187,19 +183,6 @@ func (st *stream) broken(err error) (*model.Error, string) {
 		return st.lost()
 	}
 	return &model.Error{Code: model.UpstreamInvalid, Message: "The service cut its answer short.", Err: err}, "the answer was cut short by the target"
-}
-
-// expire is what ends the stream when the caller's standing does.
-func (st *stream) expire(id uint32) func() {
-	c := st.c
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if now := c.streams[id]; now != nil {
-			c.reset(now, frame.InternalError, errExpired)
-			c.kick()
-		}
-	}
 }
 
 var relayBuffers = sync.Pool{New: func() any { return new([2 * dataSize]byte) }}

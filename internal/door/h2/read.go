@@ -227,6 +227,9 @@ func (c *conn) lateData(h frame.Header, n int) error {
 		return err
 	}
 	if c.closed.get(h.Stream) == byUs { // the client may not know yet; but it will not go on for ever
+		if h.Flags.Has(frame.EndStream) {
+			c.stopped(h.Stream)
+		}
 		return c.idleFrame(1)
 	}
 	c.out = frame.AppendRST(c.room(), h.Stream, frame.StreamClosed)
@@ -273,7 +276,10 @@ func (c *conn) takeReset(h frame.Header, p []byte) error {
 		return protocolError("RST_STREAM on a stream that is idle")
 	}
 	st := c.streams[h.Stream]
-	if st == nil {
+	switch {
+	case st == nil && c.stopped(h.Stream): // as it should, once it has its answer
+		return nil
+	case st == nil:
 		return c.idleFrame(1)
 	}
 	c.closed.put(st.id, byPeer)

@@ -148,12 +148,21 @@ func (s *Server) watch() {
 			return
 		case now := <-t.C:
 			s.clock.Store(now.UnixNano())
+			s.trim()
 			all = s.all(all[:0])
 			for _, c := range all {
 				c.check(now.UnixNano())
 			}
 			clear(all)
 		}
+	}
+}
+
+func (s *Server) trim() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.workers.trim()
 	}
 }
 

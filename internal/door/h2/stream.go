@@ -32,11 +32,11 @@ type stream struct {
 	remoteDone bool // the client has ended its side
 	localDone  bool // we have ended ours
 	dead       bool // out of the table: reset, or done
-	handed     bool // a worker has it
 	cause      error
 	sendWindow int64
 	parked     bool  // waiting for a window, or for room in the buffer
 	since      int64 // when it was parked, on the server's clock
+	until      int64 // when the caller's standing ends, on the server's clock; 0 = never
 	queued     bool
 	next       *stream // in conn.output's queue
 	cancel     context.CancelCauseFunc
@@ -78,8 +78,8 @@ func newStream() *stream {
 func (st *stream) reuse(c *conn, id uint32) {
 	st.c, st.id = c, id
 	st.head.reset()
-	st.remoteDone, st.localDone, st.dead, st.handed, st.cause = false, false, false, false, nil
-	st.sendWindow, st.parked, st.queued, st.next, st.cancel = 0, false, false, nil, nil
+	st.remoteDone, st.localDone, st.dead, st.cause = false, false, false, nil
+	st.sendWindow, st.parked, st.until, st.queued, st.next, st.cancel = 0, false, 0, false, nil, nil
 	st.body.reset(int64(c.s.cfg.StreamWindow))
 	select {
 	case <-st.wake:
@@ -180,11 +180,12 @@ func (st *stream) finish() {
 			}
 		case !st.localDone:
 			c.reset(st, frame.InternalError, errFaulty)
-		case !st.remoteDone: // answered early: the rest of the body is not wanted (RFC 9113, 8.1)
-			c.reset(st, frame.NoError, errFaulty)
-			c.budget.answered()
 		default:
-			c.closed.put(st.id, whole)
+			how := whole
+			if !st.remoteDone {
+				how = c.discourage(st.id)
+			}
+			c.closed.put(st.id, how)
 			st.dead = true
 			c.forget(st)
 			c.budget.answered()
@@ -207,13 +208,13 @@ type closing uint32
 const (
 	unknown closing = iota
 	whole           // both sides ended
-	byUs            // we reset it: the client may not know yet
+	byUs            // we reset it, or answered it early: the client may not know yet
 	byPeer          // the client reset it
 )
 
 // closedRing remembers how the last streams were closed: what may still come for
 // them depends on it (RFC 9113, 5.1). Ids are odd, which leaves a bit.
-type closedRing [128]uint32
+type closedRing [256]uint32
 
 func (r *closedRing) put(id uint32, how closing) { r[id/2%uint32(len(r))] = id/2<<2 | uint32(how) }
 

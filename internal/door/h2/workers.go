@@ -2,13 +2,17 @@ package h2
 
 import "sync/atomic"
 
-// keptWorkers is how many workers wait for work. A new goroutine would have to grow
-// its stack again for every request; more than these are made where more streams
-// are at work, and go when they are done.
-const keptWorkers = 512
+const (
+	// keptWorkers is how many workers wait for work at most. A new goroutine would
+	// have to grow its stack again for every request; more than these are made where
+	// more streams are at work, and go when they are done.
+	keptWorkers = 512
+	// spareWorkers wait however little there is to do.
+	spareWorkers = 8
+)
 
 // job is a stream whose request is to be carried, or a connection whose buffer is
-// to be written out.
+// to be written out; neither means that the worker may go.
 type job struct {
 	st *stream
 	c  *conn
@@ -29,6 +33,7 @@ func (j job) do() {
 type workers struct {
 	jobs   chan job
 	idle   atomic.Int32
+	least  atomic.Int32 // that were idle since trim looked
 	closed atomic.Bool
 }
 
@@ -51,8 +56,23 @@ func (w *workers) work(j job) {
 		}
 		var ok bool
 		j, ok = <-w.jobs
-		w.idle.Add(-1)
-		if !ok {
+		if n := w.idle.Add(-1); n < w.least.Load() {
+			w.least.Store(n)
+		}
+		if !ok || j == (job{}) {
+			return
+		}
+	}
+}
+
+// trim lets some of the workers go that had nothing to do since it was called last.
+// The server's clock calls it.
+func (w *workers) trim() {
+	n := w.least.Swap(w.idle.Load()) - spareWorkers
+	for n = (n + 7) / 8; n > 0; n-- {
+		select {
+		case w.jobs <- job{}:
+		default:
 			return
 		}
 	}
