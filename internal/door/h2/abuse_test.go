@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/sallyport/sallyport/internal/door/h2/h2test"
 )
 
 // flood sends what make gives until the server has had enough, or for n times.
 // It answers how often it got through.
-func (c *raw) flood(n int, send func(i int) error) int {
-	_ = c.nc.SetWriteDeadline(time.Now().Add(5 * time.Second))
+func flood(c *raw, n int, send func(i int) error) int {
+	_ = c.NC.SetWriteDeadline(time.Now().Add(5 * time.Second))
 	for i := range n {
 		if send(i) != nil {
 			return i
@@ -29,14 +31,14 @@ func (c *raw) flood(n int, send func(i int) error) int {
 
 // calmed expects that the client was told to calm down, or cut off hard while it
 // was still writing.
-func (c *raw) calmed(t *testing.T) {
+func calmed(t *testing.T, c *raw) {
 	t.Helper()
 	for {
-		e := c.next()
+		e := c.Next()
 		switch {
-		case e.kind == "goaway" && e.code == http2.ErrCodeEnhanceYourCalm, e.kind == "closed":
+		case e.Kind == "goaway" && e.Code == http2.ErrCodeEnhanceYourCalm, e.Kind == "closed":
 			return
-		case e.kind == "goaway", e.kind == "silence":
+		case e.Kind == "goaway", e.Kind == "silence":
 			t.Errorf("not calmed: %v", e)
 			return
 		}
@@ -58,94 +60,94 @@ func TestFloodsAreCutOffInBoundedMemory(t *testing.T) {
 	}{
 		{"rapid reset (CVE-2023-44487)", func(c *raw) func(int) error {
 			return func(i int) error {
-				if err := c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block(get...), EndStream: true, EndHeaders: true}); err != nil {
+				if err := c.Fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.Block(get...), EndStream: true, EndHeaders: true}); err != nil {
 					return err
 				}
-				return c.fr.WriteRSTStream(id(i), http2.ErrCodeCancel)
+				return c.Fr.WriteRSTStream(id(i), http2.ErrCodeCancel)
 			}
 		}},
 		{"resets that we are made to send (CVE-2025-8671): WINDOW_UPDATE of nothing", func(c *raw) func(int) error {
 			return func(i int) error {
-				if err := c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block(post...), EndHeaders: true}); err != nil {
+				if err := c.Fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.Block(post...), EndHeaders: true}); err != nil {
 					return err
 				}
-				return c.fr.WriteRawFrame(http2.FrameWindowUpdate, 0, id(i), []byte{0, 0, 0, 0})
+				return c.Fr.WriteRawFrame(http2.FrameWindowUpdate, 0, id(i), []byte{0, 0, 0, 0})
 			}
 		}},
 		{"resets that we are made to send: malformed heads", func(c *raw) func(int) error {
 			return func(i int) error {
-				return c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block("X", "y"), EndStream: true, EndHeaders: true})
+				return c.Fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.Block("X", "y"), EndStream: true, EndHeaders: true})
 			}
 		}},
 		{"resets that we are made to send: refused streams", func(c *raw) func(int) error {
 			return func(i int) error {
-				return c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block(post...), EndHeaders: true})
+				return c.Fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.Block(post...), EndHeaders: true})
 			}
 		}},
 		{"resets that we are made to send: DATA for closed streams", func(c *raw) func(int) error {
 			return func(i int) error {
-				if err := c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block(post...), EndStream: true, EndHeaders: true}); err != nil {
+				if err := c.Fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.Block(post...), EndStream: true, EndHeaders: true}); err != nil {
 					return err
 				}
-				return c.fr.WriteData(id(i), true, []byte("x"))
+				return c.Fr.WriteData(id(i), true, []byte("x"))
 			}
 		}},
 		{"CONTINUATION without end (CVE-2023-45288, CVE-2024-27316)", func(c *raw) func(int) error {
-			_ = c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.block(get...), EndStream: true})
+			_ = c.Fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.Block(get...), EndStream: true})
 			return func(int) error {
-				return c.fr.WriteContinuation(1, false, c.block("x-"+strings.Repeat("a", 1000), strings.Repeat("b", 5000)))
+				return c.Fr.WriteContinuation(1, false, c.Block("x-"+strings.Repeat("a", 1000), strings.Repeat("b", 5000)))
 			}
 		}},
 		{"empty CONTINUATION without end", func(c *raw) func(int) error {
-			_ = c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.block(get...), EndStream: true})
-			return func(int) error { return c.fr.WriteContinuation(1, false, nil) }
+			_ = c.Fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.Block(get...), EndStream: true})
+			return func(int) error { return c.Fr.WriteContinuation(1, false, nil) }
 		}},
 		{"SETTINGS (CVE-2019-9515)", func(c *raw) func(int) error {
-			return func(i int) error { return c.fr.WriteSettings(http2.Setting{ID: 4, Val: uint32(i)}) }
+			return func(i int) error { return c.Fr.WriteSettings(http2.Setting{ID: 4, Val: uint32(i)}) }
 		}},
 		{"SETTINGS of thousands of windows, with many streams open", func(c *raw) func(int) error {
 			for i := range 250 {
-				_ = c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block(post...), EndHeaders: true})
+				_ = c.Fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.Block(post...), EndHeaders: true})
 			}
 			all := bytes.Repeat(append(setting(4, 1), setting(4, 2)...), 1300)
-			return func(int) error { return c.fr.WriteRawFrame(http2.FrameSettings, 0, 0, all) }
+			return func(int) error { return c.Fr.WriteRawFrame(http2.FrameSettings, 0, 0, all) }
 		}},
 		{"PING (CVE-2019-9512)", func(c *raw) func(int) error {
-			return func(int) error { return c.fr.WritePing(false, [8]byte{}) }
+			return func(int) error { return c.Fr.WritePing(false, [8]byte{}) }
 		}},
 		{"answers to no PING", func(c *raw) func(int) error {
-			return func(int) error { return c.fr.WritePing(true, [8]byte{}) }
+			return func(int) error { return c.Fr.WritePing(true, [8]byte{}) }
 		}},
 		{"PRIORITY (CVE-2019-9513)", func(c *raw) func(int) error {
 			return func(i int) error {
-				return c.fr.WritePriority(uint32(i%100*2+1), http2.PriorityParam{StreamDep: 0, Weight: uint8(i)})
+				return c.Fr.WritePriority(uint32(i%100*2+1), http2.PriorityParam{StreamDep: 0, Weight: uint8(i)})
 			}
 		}},
 		{"WINDOW_UPDATE", func(c *raw) func(int) error {
-			return func(int) error { return c.fr.WriteWindowUpdate(0, 1) }
+			return func(int) error { return c.Fr.WriteWindowUpdate(0, 1) }
 		}},
 		{"empty DATA (CVE-2019-9518)", func(c *raw) func(int) error {
-			c.open(1)
-			return func(int) error { return c.fr.WriteData(1, false, nil) }
+			c.Open(1)
+			return func(int) error { return c.Fr.WriteData(1, false, nil) }
 		}},
 		{"padding alone", func(c *raw) func(int) error {
-			c.open(1)
-			return func(int) error { return c.fr.WriteDataPadded(1, false, nil, make([]byte, 200)) }
+			c.Open(1)
+			return func(int) error { return c.Fr.WriteDataPadded(1, false, nil, make([]byte, 200)) }
 		}},
 		{"empty DATA for a stream that was reset", func(c *raw) func(int) error {
-			c.open(1)
-			c.frame(http2.FrameWindowUpdate, 0, 1, 0, 0, 0, 0)
-			return func(int) error { return c.fr.WriteData(1, false, nil) }
+			c.Open(1)
+			c.Frame(http2.FrameWindowUpdate, 0, 1, 0, 0, 0, 0)
+			return func(int) error { return c.Fr.WriteData(1, false, nil) }
 		}},
 		{"unknown frames", func(c *raw) func(int) error {
-			return func(int) error { return c.fr.WriteRawFrame(0xbb, 0, 0, nil) }
+			return func(int) error { return c.Fr.WriteRawFrame(0xbb, 0, 0, nil) }
 		}},
 		{"GOAWAY", func(c *raw) func(int) error {
-			return func(int) error { return c.fr.WriteGoAway(0, 0, nil) }
+			return func(int) error { return c.Fr.WriteGoAway(0, 0, nil) }
 		}},
 		{"empty heads (CVE-2019-9516)", func(c *raw) func(int) error {
 			return func(i int) error {
-				return c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.block("", ""), EndStream: true, EndHeaders: true})
+				return c.Fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id(i), BlockFragment: c.Block("", ""), EndStream: true, EndHeaders: true})
 			}
 		}},
 	} {
@@ -153,11 +155,11 @@ func TestFloodsAreCutOffInBoundedMemory(t *testing.T) {
 			before := heap()
 			served.Store(0)
 			c := g.dialAs(t)
-			c.hello()
-			if n := c.flood(200_000, f.do(c)); n == 200_000 {
+			c.Hello()
+			if n := flood(c, 200_000, f.do(c)); n == 200_000 {
 				t.Logf("all of it was taken")
 			}
-			c.calmed(t)
+			calmed(t, c)
 			if n := served.Load(); n > 3*mostResets {
 				t.Errorf("the backend had %d requests of it", n)
 			}
@@ -165,8 +167,8 @@ func TestFloodsAreCutOffInBoundedMemory(t *testing.T) {
 				t.Errorf("%d MiB more heap", (after-before)>>20)
 			}
 			good := g.dialAs(t) // others are served
-			good.hello()
-			good.good(1)
+			good.Hello()
+			good.Good(1)
 		})
 	}
 }
@@ -184,10 +186,10 @@ func TestAClientThatReadsNothingIsCutOff(t *testing.T) {
 	g := start(t, b.URL, false)
 	before := heap()
 	c := g.dial(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
-	_ = c.nc.(*net.TCPConn).SetReadBuffer(4 << 10)
-	c.must(c.fr.WriteWindowUpdate(0, 1<<30))
+	_ = c.NC.(*net.TCPConn).SetReadBuffer(4 << 10)
+	c.Must(c.Fr.WriteWindowUpdate(0, 1<<30))
 	for i := range uint32(200) {
-		c.request(2*i+1, true, get...)
+		c.Request(2*i+1, true, get...)
 	}
 	time.Sleep(300 * time.Millisecond)
 	if after := heap(); after > before+32<<20 {
@@ -229,27 +231,27 @@ func TestAHeadBeyondTheLimitIsRefused(t *testing.T) {
 		{"and the connection is none the worse", get, "200"},
 	} {
 		id := uint32(2*i + 1)
-		block := c.block(x.pairs...)
-		c.must(c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block[:min(len(block), 16000)], EndStream: true, EndHeaders: len(block) <= 16000}))
+		block := c.Block(x.pairs...)
+		c.Must(c.Fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block[:min(len(block), 16000)], EndStream: true, EndHeaders: len(block) <= 16000}))
 		if len(block) > 16000 {
 			t.Fatalf("%s: %d bytes", x.name, len(block))
 		}
-		if fields, body, _ := c.answer(id); !strings.HasPrefix(fields, ":status: "+x.want+"\n") {
+		if fields, body, _ := c.Answer(id); !strings.HasPrefix(fields, ":status: "+x.want+"\n") {
 			t.Errorf("%s: %s%s", x.name, fields, body)
 		}
 	}
-	long := c.block(with(get, "x", strings.Repeat("x", 12000))...) // in many frames
-	c.must(c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 101, BlockFragment: long[:100], EndStream: true}))
+	long := c.Block(with(get, "x", strings.Repeat("x", 12000))...) // in many frames
+	c.Must(c.Fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 101, BlockFragment: long[:100], EndStream: true}))
 	for rest := long[100:]; len(rest) > 0; {
 		n := min(len(rest), 1000)
-		c.must(c.fr.WriteContinuation(101, n == len(rest), rest[:n]))
+		c.Must(c.Fr.WriteContinuation(101, n == len(rest), rest[:n]))
 		rest = rest[n:]
 	}
-	answers(101, 431)(c)
+	h2test.Answers(101, 431)(c)
 	trailers := g.dial()
-	trailers.open(1)
-	trailers.request(1, true, "x", strings.Repeat("x", 5000))
-	resets(1, http2.ErrCodeProtocol)(trailers)
+	trailers.Open(1)
+	trailers.Request(1, true, "x", strings.Repeat("x", 5000))
+	h2test.Resets(1, http2.ErrCodeProtocol)(trailers)
 }
 
 func TestSlowHeadsAreCutOff(t *testing.T) {
@@ -257,15 +259,15 @@ func TestSlowHeadsAreCutOff(t *testing.T) {
 	g := start(t, b.URL, false, limits(func(c *Config) { c.HeaderTimeout, c.IdleTimeout = 300*time.Millisecond, 20*time.Second }))
 	for name, do := range map[string]func(c *raw){
 		"nothing":           func(*raw) {},
-		"half a preface":    func(c *raw) { _, _ = io.WriteString(c.nc, http2.ClientPreface[:10]) },
-		"no settings":       func(c *raw) { _, _ = io.WriteString(c.nc, http2.ClientPreface) },
-		"half a frame":      func(c *raw) { c.hello(); _, _ = c.nc.Write([]byte{0, 0, 100, 1, 5, 0, 0, 0, 1, 0x82}) },
-		"half a head block": func(c *raw) { c.hello(); c.frame(http2.FrameHeaders, endStream, 1, c.block(get...)...) },
+		"half a preface":    func(c *raw) { _, _ = io.WriteString(c.NC, http2.ClientPreface[:10]) },
+		"no settings":       func(c *raw) { _, _ = io.WriteString(c.NC, http2.ClientPreface) },
+		"half a frame":      func(c *raw) { c.Hello(); _, _ = c.NC.Write([]byte{0, 0, 100, 1, 5, 0, 0, 0, 1, 0x82}) },
+		"half a head block": func(c *raw) { c.Hello(); c.Frame(http2.FrameHeaders, endStream, 1, c.Block(get...)...) },
 		"a byte at a time": func(c *raw) {
-			c.hello()
-			c.frame(http2.FrameHeaders, endStream, 1, c.block(get...)...)
+			c.Hello()
+			c.Frame(http2.FrameHeaders, endStream, 1, c.Block(get...)...)
 			go func() {
-				for c.fr.WriteContinuation(1, false, []byte{0x40, 1, 'a', 1, 'b'}) == nil {
+				for c.Fr.WriteContinuation(1, false, []byte{0x40, 1, 'a', 1, 'b'}) == nil {
 					time.Sleep(50 * time.Millisecond)
 				}
 			}()
@@ -274,11 +276,11 @@ func TestSlowHeadsAreCutOff(t *testing.T) {
 		c := g.dialSilent()
 		begun := time.Now()
 		do(c)
-		e := c.until(name, func(e event) bool { return e.kind == "goaway" || e.kind == "closed" })
-		if d := time.Since(begun); d > 2*time.Second || e.kind == "goaway" && e.code != http2.ErrCodeEnhanceYourCalm {
+		e := c.Until(name, func(e event) bool { return e.Kind == "goaway" || e.Kind == "closed" })
+		if d := time.Since(begun); d > 2*time.Second || e.Kind == "goaway" && e.Code != http2.ErrCodeEnhanceYourCalm {
 			t.Errorf("%s: %v after %v", name, e, d)
 		}
-		c.until(name+": the end", func(e event) bool { return e.kind == "closed" })
+		c.Until(name+": the end", func(e event) bool { return e.Kind == "closed" })
 	}
 }
 
@@ -286,17 +288,17 @@ func TestAnIdleConnectionIsEnded(t *testing.T) {
 	b := newBackend(t, echo)
 	g := start(t, b.URL, false, limits(func(c *Config) { c.IdleTimeout = 400 * time.Millisecond }))
 	c := g.dial()
-	c.good(1)
+	c.Good(1)
 	begun := time.Now()
 	go func() { // which keeps nothing alive
-		for c.fr.WritePing(false, [8]byte{}) == nil {
+		for c.Fr.WritePing(false, [8]byte{}) == nil {
 			time.Sleep(50 * time.Millisecond)
 		}
 	}()
-	if e := c.until("GOAWAY", func(e event) bool { return e.kind == "goaway" }); e.code != http2.ErrCodeNo || e.stream != 1 {
+	if e := c.Until("GOAWAY", func(e event) bool { return e.Kind == "goaway" }); e.Code != http2.ErrCodeNo || e.Stream != 1 {
 		t.Error(e)
 	}
-	c.until("the end", func(e event) bool { return e.kind == "closed" })
+	c.Until("the end", func(e event) bool { return e.Kind == "closed" })
 	if d := time.Since(begun); d > 3*time.Second {
 		t.Errorf("after %v", d)
 	}
@@ -309,16 +311,16 @@ func TestFlowControlIsEnforced(t *testing.T) {
 	g := start(t, b.URL, false, limits(func(c *Config) { c.StreamWindow, c.ConnWindow = 64<<10, 128<<10 }))
 	c := g.dial()
 	// The backend takes nothing, but its socket and the way out take some.
-	c.open(1)
+	c.Open(1)
 	over := func(id uint32) event {
 		for range 200 {
-			if c.fr.WriteData(id, false, make([]byte, 16384)) != nil {
+			if c.Fr.WriteData(id, false, make([]byte, 16384)) != nil {
 				break
 			}
 		}
-		return c.until("an end", func(e event) bool { return e.kind == "rst" || e.kind == "goaway" || e.kind == "closed" })
+		return c.Until("an end", func(e event) bool { return e.Kind == "rst" || e.Kind == "goaway" || e.Kind == "closed" })
 	}
-	if e := over(1); e.kind != "closed" && e.code != http2.ErrCodeFlowControl {
+	if e := over(1); e.Kind != "closed" && e.Code != http2.ErrCodeFlowControl {
 		t.Errorf("beyond the windows: %v", e)
 	}
 }

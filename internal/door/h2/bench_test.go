@@ -63,14 +63,14 @@ type load struct {
 
 func newLoad(g *rig) *load {
 	l := &load{c: g.dial(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}), id: 1}
-	_ = l.c.nc.SetDeadline(time.Time{})
+	_ = l.c.NC.SetDeadline(time.Time{})
 	head := with(get, "user-agent", "load", "accept", "application/json")
 	for range 2 { // then all of it is in the table
-		l.c.request(l.id, true, head...)
-		l.c.answer(l.id)
+		l.c.Request(l.id, true, head...)
+		l.c.Answer(l.id)
 		l.id += 2
 	}
-	l.block = l.c.block(head...)
+	l.block = l.c.Block(head...)
 	return l
 }
 
@@ -84,7 +84,7 @@ func (l *load) round(n int) error {
 		l.out = frame.AppendWindowUpdate(l.out, 0, l.taken)
 		l.taken = 0
 	}
-	if _, err := l.c.nc.Write(l.out); err != nil {
+	if _, err := l.c.NC.Write(l.out); err != nil {
 		return err
 	}
 	for n > 0 {
@@ -93,7 +93,7 @@ func (l *load) round(n int) error {
 				l.w = copy(l.in[:], l.in[l.r:l.w])
 				l.r = 0
 			}
-			k, err := l.c.nc.Read(l.in[l.w:])
+			k, err := l.c.NC.Read(l.in[l.w:])
 			if err != nil {
 				return err
 			}

@@ -83,11 +83,11 @@ func TestTheGatewaysOwnPathsAreAnsweredBeforeRouting(t *testing.T) {
 		{"TRACE", "any", "/", "405 "},
 	} {
 		id := uint32(2*i + 1)
-		c.request(id, x.method != "POST", ":method", x.method, ":scheme", "http", ":path", x.path, ":authority", x.host)
+		c.Request(id, x.method != "POST", ":method", x.method, ":scheme", "http", ":path", x.path, ":authority", x.host)
 		if x.method == "POST" {
-			c.frame(http2.FrameData, endStream, id, []byte("form")...)
+			c.Frame(http2.FrameData, endStream, id, []byte("form")...)
 		}
-		fields, body, _ := c.answer(id)
+		fields, body, _ := c.Answer(id)
 		status := strings.TrimPrefix(strings.SplitN(fields, "\n", 2)[0], ":status: ")
 		if got := status + " " + body; !strings.HasPrefix(got, x.want) || strings.HasPrefix(x.want, "200 own") && got != x.want || !strings.Contains(fields, "x-request-id: ") {
 			t.Errorf("%v: %s%s", x, fields, body)
@@ -352,14 +352,14 @@ func TestContinueIsSaidOnlyOnceTheRequestMayPass(t *testing.T) {
 	g := start(t, b.URL, false, route(func(r *model.Route) { r.Paths = []string{"/open"} }))
 	for path, want := range map[string]string{"/open": "100", "/closed": "404"} {
 		c := g.dial()
-		c.request(1, false, ":method", "POST", ":scheme", "http", ":path", path, ":authority", "x", "content-length", "4", "expect", "100-continue")
-		e := c.until("an answer", func(e event) bool { return e.kind == "headers" })
-		if !strings.HasPrefix(e.fields, ":status: "+want) {
+		c.Request(1, false, ":method", "POST", ":scheme", "http", ":path", path, ":authority", "x", "content-length", "4", "expect", "100-continue")
+		e := c.Until("an answer", func(e event) bool { return e.Kind == "headers" })
+		if !strings.HasPrefix(e.Fields, ":status: "+want) {
 			t.Errorf("%s: %v", path, e)
 		}
 		if path == "/open" {
-			c.frame(http2.FrameData, endStream, 1, []byte("body")...)
-			if _, body, _ := c.answer(1); body != "body" {
+			c.Frame(http2.FrameData, endStream, 1, []byte("body")...)
+			if _, body, _ := c.Answer(1); body != "body" {
 				t.Error(body)
 			}
 		}
@@ -425,12 +425,12 @@ func TestACutAnswerNeverEndsCleanly(t *testing.T) {
 			g := start(t, url, false)
 			c := g.dial()
 			if streams {
-				c.open(1)
+				c.Open(1)
 			} else {
-				c.request(1, true, get...)
+				c.Request(1, true, get...)
 			}
-			e := c.until(name, func(e event) bool { return e.kind == "rst" || e.end })
-			if e.kind != "rst" || e.code != http2.ErrCodeInternal {
+			e := c.Until(name, func(e event) bool { return e.Kind == "rst" || e.End })
+			if e.Kind != "rst" || e.Code != http2.ErrCodeInternal {
 				t.Errorf("%s: the client took it for whole: %v", name, e)
 			}
 			if c := g.completion(); c.Err == nil || c.Err.Code != model.UpstreamInvalid || c.Status != 200 {
@@ -496,7 +496,7 @@ func TestADeadConnectionFailsNoRequestThatIsSafeToSendAgain(t *testing.T) {
 	g := start(t, url, false)
 	c := g.dial()
 	for i := range uint32(20) {
-		c.good(2*i + 1)
+		c.Good(2*i + 1)
 	}
 }
 
@@ -508,24 +508,24 @@ func TestAnEarlyAnswerEndsTheUpload(t *testing.T) {
 	none := model.Size(0)
 	g := start(t, b.URL, false, route(func(r *model.Route) { r.BodyBytes = &none }))
 	c := g.dial()
-	c.open(1, "content-length", "1000000000")
-	c.frame(http2.FrameData, 0, 1, []byte("first bytes")...)
-	fields, body, _ := c.answer(1)
+	c.Open(1, "content-length", "1000000000")
+	c.Frame(http2.FrameData, 0, 1, []byte("first bytes")...)
+	fields, body, _ := c.Answer(1)
 	if !strings.HasPrefix(fields, ":status: 403\n") || body != "no" {
 		t.Errorf("%s%s", fields, body)
 	}
-	e := c.until("the end of the upload", func(e event) bool { return e.kind == "rst" })
-	if e.code != http2.ErrCodeNo {
+	e := c.Until("the end of the upload", func(e event) bool { return e.Kind == "rst" })
+	if e.Code != http2.ErrCodeNo {
 		t.Error(e)
 	}
 	for range 200 { // what was on its way does no harm, and its bytes are given back
-		c.frame(http2.FrameData, 0, 1, make([]byte, 16000)...)
+		c.Frame(http2.FrameData, 0, 1, make([]byte, 16000)...)
 	}
-	if e := c.until("new bytes", func(e event) bool { return e.kind == "window" && e.stream == 0 }); e.n == 0 {
+	if e := c.Until("new bytes", func(e event) bool { return e.Kind == "window" && e.Stream == 0 }); e.N == 0 {
 		t.Error(e)
 	}
-	c.request(3, true, get...)
-	if fields, _, _ := c.answer(3); !strings.HasPrefix(fields, ":status: 403\n") {
+	c.Request(3, true, get...)
+	if fields, _, _ := c.Answer(3); !strings.HasPrefix(fields, ":status: 403\n") {
 		t.Error(fields)
 	}
 }
@@ -538,10 +538,10 @@ func TestABodyThatStallsIsCut(t *testing.T) {
 	})
 	g := start(t, b.URL, false)
 	c := g.dial()
-	c.open(1, "content-length", "100")
-	c.frame(http2.FrameData, 0, 1, []byte("some")...)
+	c.Open(1, "content-length", "100")
+	c.Frame(http2.FrameData, 0, 1, []byte("some")...)
 	begun := time.Now()
-	if fields, body, _ := c.answer(1); !strings.HasPrefix(fields, ":status: 400\n") || time.Since(begun) > 3*time.Second {
+	if fields, body, _ := c.Answer(1); !strings.HasPrefix(fields, ":status: 400\n") || time.Since(begun) > 3*time.Second {
 		t.Errorf("%s%s after %v", fields, body, time.Since(begun))
 	}
 	if err := <-ended; err == nil {
@@ -780,11 +780,11 @@ func TestAClientThatGoesAwayEndsTheRequestAtTheService(t *testing.T) {
 	})
 	g := start(t, b.URL, false)
 	for _, leave := range []func(*raw){
-		func(c *raw) { c.frame(http2.FrameRSTStream, 0, 1, 0, 0, 0, 8) },
-		func(c *raw) { _ = c.nc.Close() },
+		func(c *raw) { c.Frame(http2.FrameRSTStream, 0, 1, 0, 0, 0, 8) },
+		func(c *raw) { _ = c.NC.Close() },
 	} {
 		c := g.dial()
-		c.request(1, true, get...)
+		c.Request(1, true, get...)
 		time.Sleep(100 * time.Millisecond)
 		leave(c)
 		<-gone
@@ -811,14 +811,14 @@ func TestAStreamWithoutWindowIsCut(t *testing.T) {
 	})
 	g := start(t, b.URL, false)
 	c := g.dial()
-	c.request(1, true, ":method", "GET", ":scheme", "http", ":path", "/endless", ":authority", "x")
-	c.frame(http2.FrameWindowUpdate, 0, 0, 0, 1, 0, 0)
-	e := c.until("the end", func(e event) bool { return e.kind == "rst" })
-	if e.code != http2.ErrCodeCancel {
+	c.Request(1, true, ":method", "GET", ":scheme", "http", ":path", "/endless", ":authority", "x")
+	c.Frame(http2.FrameWindowUpdate, 0, 0, 0, 1, 0, 0)
+	e := c.Until("the end", func(e event) bool { return e.Kind == "rst" })
+	if e.Code != http2.ErrCodeCancel {
 		t.Error(e)
 	}
 	<-gone
-	c.good(3)
+	c.Good(3)
 }
 
 func TestGoingElsewhere(t *testing.T) {
@@ -832,28 +832,28 @@ func TestGoingElsewhere(t *testing.T) {
 	})
 	g := start(t, b.URL, false, limits(func(c *Config) { c.IdleTimeout = 10 * time.Second }))
 	c, idle := g.dial(), g.dial()
-	idle.good(1)
-	c.request(1, true, ":method", "GET", ":scheme", "http", ":path", "/slow", ":authority", "x")
-	c.until("a head", func(e event) bool { return e.kind == "headers" })
+	idle.Good(1)
+	c.Request(1, true, ":method", "GET", ":scheme", "http", ":path", "/slow", ":authority", "x")
+	c.Until("a head", func(e event) bool { return e.Kind == "headers" })
 	g.server.Drain()
-	if e := c.until("the first GOAWAY", func(e event) bool { return e.kind == "goaway" }); e.stream != 1<<31-1 || e.code != http2.ErrCodeNo {
+	if e := c.Until("the first GOAWAY", func(e event) bool { return e.Kind == "goaway" }); e.Stream != 1<<31-1 || e.Code != http2.ErrCodeNo {
 		t.Error(e)
 	}
-	c.good(3) // it was on its way
-	if e := c.until("the second GOAWAY", func(e event) bool { return e.kind == "goaway" }); e.stream != 3 || e.code != http2.ErrCodeNo {
+	c.Good(3) // it was on its way
+	if e := c.Until("the second GOAWAY", func(e event) bool { return e.Kind == "goaway" }); e.Stream != 3 || e.Code != http2.ErrCodeNo {
 		t.Error(e)
 	}
-	idle.until("the end", func(e event) bool { return e.kind == "closed" })
-	c.request(5, true, get...) // nobody's: not answered, not reset
-	c.frame(http2.FrameData, endStream, 7, 'x')
+	idle.Until("the end", func(e event) bool { return e.Kind == "closed" })
+	c.Request(5, true, get...) // nobody's: not answered, not reset
+	c.Frame(http2.FrameData, endStream, 7, 'x')
 	shut := make(chan error, 1)
 	go func() { shut <- g.server.Shutdown(context.Background()) }()
 	time.Sleep(50 * time.Millisecond)
 	close(slow)
-	if _, body, _ := c.answer(1); body != "whole" {
+	if _, body, _ := c.Answer(1); body != "whole" {
 		t.Errorf("%q", body)
 	}
-	c.until("the end", func(e event) bool { return e.kind == "closed" })
+	c.Until("the end", func(e event) bool { return e.Kind == "closed" })
 	if err := <-shut; err != nil {
 		t.Error(err)
 	}
@@ -866,14 +866,14 @@ func TestADrainThatTakesTooLongIsCut(t *testing.T) {
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	g := start(t, b.URL, false)
 	c := g.dial()
-	c.request(1, true, get...)
+	c.Request(1, true, get...)
 	time.Sleep(50 * time.Millisecond)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := g.server.Shutdown(ctx); err == nil {
 		t.Error("nothing was cut")
 	}
-	c.until("the end", func(e event) bool { return e.kind == "closed" })
+	c.Until("the end", func(e event) bool { return e.Kind == "closed" })
 }
 
 // The table of fields is the connection's: half an answer in it is the end of all.
@@ -886,16 +886,16 @@ func TestAFaultInTheMiddleOfAHeadEndsTheConnectionAndNothingElse(t *testing.T) {
 		}
 	}
 	c := g.dial()
-	c.good(1)
-	c.request(3, true, with(get, "x-fault", "1")...)
-	if e := c.until("GOAWAY", func(e event) bool { return e.kind == "goaway" }); e.code != http2.ErrCodeInternal {
+	c.Good(1)
+	c.Request(3, true, with(get, "x-fault", "1")...)
+	if e := c.Until("GOAWAY", func(e event) bool { return e.Kind == "goaway" }); e.Code != http2.ErrCodeInternal {
 		t.Error(e)
 	}
-	c.until("the end", func(e event) bool { return e.kind == "closed" })
+	c.Until("the end", func(e event) bool { return e.Kind == "closed" })
 	if g.panics.Swap(0) != 1 {
 		t.Error("it was not counted")
 	}
-	g.dial().good(1)
+	g.dial().Good(1)
 }
 
 // A client may acknowledge what it reads in small steps, for the stream and for
@@ -905,28 +905,28 @@ func TestALongDownloadPassesInWhateverSteps(t *testing.T) {
 	b := newBackend(t, sized(size))
 	g := start(t, b.URL, false, limits(func(c *Config) { c.IdleTimeout = 20 * time.Second }))
 	c := g.dial()
-	c.request(1, true, get...)
+	c.Request(1, true, get...)
 	total := 0
 	for {
-		e := c.next()
-		if e.kind == "goaway" || e.kind == "rst" || e.kind == "closed" || e.kind == "silence" {
+		e := c.Next()
+		if e.Kind == "goaway" || e.Kind == "rst" || e.Kind == "closed" || e.Kind == "silence" {
 			t.Fatalf("after %d bytes: %v", total, e)
 		}
-		total += len(e.data)
-		for n := len(e.data); n > 0; n -= 1024 {
+		total += len(e.Data)
+		for n := len(e.Data); n > 0; n -= 1024 {
 			step := uint32(min(n, 1024))
-			c.must(c.fr.WriteWindowUpdate(0, step))
-			if !e.end {
-				c.must(c.fr.WriteWindowUpdate(1, step))
+			c.Must(c.Fr.WriteWindowUpdate(0, step))
+			if !e.End {
+				c.Must(c.Fr.WriteWindowUpdate(1, step))
 			}
 		}
-		if e.end {
+		if e.End {
 			break
 		}
 	}
 	if total != size {
 		t.Errorf("%d bytes", total)
 	}
-	c.request(3, true, get...)
-	c.until("the next answer", func(e event) bool { return e.kind == "headers" && e.stream == 3 })
+	c.Request(3, true, get...)
+	c.Until("the next answer", func(e event) bool { return e.Kind == "headers" && e.Stream == 3 })
 }

@@ -2,7 +2,6 @@ package h2
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -25,10 +24,10 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 
 	"github.com/sallyport/sallyport/internal/directory"
 	"github.com/sallyport/sallyport/internal/door"
+	"github.com/sallyport/sallyport/internal/door/h2/h2test"
 	"github.com/sallyport/sallyport/internal/door/upstream"
 	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/gate/authn"
@@ -245,31 +244,24 @@ func (g *rig) completion() record.Completion {
 }
 
 // raw is a client that speaks frames, well or badly.
-type raw struct {
-	t   testing.TB
-	nc  net.Conn
-	fr  *http2.Framer
-	buf bytes.Buffer
-	enc *hpack.Encoder
-	dec *hpack.Decoder
-	// others are events of streams that nobody has waited for yet.
-	others []event
-}
+type (
+	raw   = h2test.Client
+	event = h2test.Event
+)
+
+var (
+	get, post = h2test.Get, h2test.Post
+	with      = h2test.With
+)
+
+const endStream, endHeaders = h2test.EndStream, h2test.EndHeaders
 
 // dial connects and says the preface with the settings given.
 func (g *rig) dial(settings ...http2.Setting) *raw {
 	g.t.Helper()
 	c := g.dialAs(g.t)
-	c.hello(settings...)
+	c.Hello(settings...)
 	return c
-}
-
-// hello says the preface.
-func (c *raw) hello(settings ...http2.Setting) {
-	c.t.Helper()
-	_, err := io.WriteString(c.nc, http2.ClientPreface)
-	c.must(err)
-	c.must(c.fr.WriteSettings(settings...))
 }
 
 func (g *rig) dialSilent() *raw { return g.dialAs(g.t) }
@@ -280,173 +272,10 @@ func (g *rig) dialAs(t testing.TB) *raw {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
-	t.Cleanup(func() { _ = nc.Close() })
-	c := &raw{t: t, nc: nc}
-	c.fr = http2.NewFramer(nc, bufio.NewReader(nc))
-	c.fr.AllowIllegalWrites, c.fr.AllowIllegalReads = true, true
-	c.fr.SetMaxReadFrameSize(1<<24 - 1)
-	c.enc = hpack.NewEncoder(&c.buf)
-	c.dec = hpack.NewDecoder(4096, nil)
-	return c
-}
-
-func (c *raw) must(err error) {
-	c.t.Helper()
-	if err != nil {
-		c.t.Fatal(err)
+	if g.ca == nil {
+		return h2test.New(t, nc)
 	}
-}
-
-// block encodes name, value, name, value …
-func (c *raw) block(pairs ...string) []byte {
-	c.buf.Reset()
-	for i := 0; i+1 < len(pairs); i += 2 {
-		_ = c.enc.WriteField(hpack.HeaderField{Name: pairs[i], Value: pairs[i+1]})
-	}
-	return bytes.Clone(c.buf.Bytes())
-}
-
-var get = []string{":method", "GET", ":scheme", "http", ":path", "/", ":authority", "x"}
-
-func with(base []string, more ...string) []string {
-	return append(append([]string{}, base...), more...)
-}
-
-// request sends a request's head.
-func (c *raw) request(id uint32, end bool, pairs ...string) {
-	c.t.Helper()
-	c.must(c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.block(pairs...), EndStream: end, EndHeaders: true}))
-}
-
-// event is what the server did.
-type event struct {
-	kind   string // headers, data, rst, goaway, settings, ack, ping, window, closed
-	stream uint32
-	code   http2.ErrCode
-	fields string
-	data   string
-	end    bool
-	n      uint32
-}
-
-func (e event) String() string {
-	return fmt.Sprintf("%s stream=%d code=%v end=%v fields=%q data=%q", e.kind, e.stream, e.code, e.end, e.fields, short(e.data))
-}
-
-func short(s string) string {
-	if len(s) > 200 {
-		return s[:200] + "…"
-	}
-	return s
-}
-
-// next reads one event.
-func (c *raw) next() event {
-	f, err := c.fr.ReadFrame()
-	if err != nil {
-		var ne net.Error
-		if errors.As(err, &ne) && ne.Timeout() {
-			return event{kind: "silence"}
-		}
-		return event{kind: "closed"}
-	}
-	switch f := f.(type) {
-	case *http2.HeadersFrame:
-		block := bytes.Clone(f.HeaderBlockFragment())
-		e := event{kind: "headers", stream: f.StreamID, end: f.StreamEnded()}
-		for done := f.HeadersEnded(); !done; {
-			cf, err := c.fr.ReadFrame()
-			c.must(err)
-			k := cf.(*http2.ContinuationFrame)
-			block = append(block, k.HeaderBlockFragment()...)
-			done = k.HeadersEnded()
-		}
-		fields, err := c.dec.DecodeFull(block)
-		c.must(err)
-		for _, h := range fields {
-			e.fields += h.Name + ": " + h.Value + "\n"
-		}
-		return e
-	case *http2.DataFrame:
-		return event{kind: "data", stream: f.StreamID, data: string(f.Data()), end: f.StreamEnded()}
-	case *http2.RSTStreamFrame:
-		return event{kind: "rst", stream: f.StreamID, code: f.ErrCode}
-	case *http2.GoAwayFrame:
-		return event{kind: "goaway", stream: f.LastStreamID, code: f.ErrCode, data: string(f.DebugData())}
-	case *http2.SettingsFrame:
-		if f.IsAck() {
-			return event{kind: "ack"}
-		}
-		return event{kind: "settings"}
-	case *http2.PingFrame:
-		if f.IsAck() {
-			return event{kind: "pong", data: string(f.Data[:])}
-		}
-		return event{kind: "ping", data: string(f.Data[:])}
-	case *http2.WindowUpdateFrame:
-		return event{kind: "window", stream: f.StreamID, n: f.Increment}
-	}
-	return event{kind: "other"}
-}
-
-// until reads up to an event that fits.
-func (c *raw) until(what string, fits func(event) bool) event {
-	c.t.Helper()
-	for i, e := range c.others {
-		if fits(e) {
-			c.others = append(c.others[:i], c.others[i+1:]...)
-			return e
-		}
-	}
-	var seen []string
-	for {
-		e := c.next()
-		if fits(e) {
-			return e
-		}
-		if e.kind == "headers" || e.kind == "data" || e.kind == "rst" {
-			c.others = append(c.others, e)
-		}
-		seen = append(seen, e.String())
-		if e.kind == "closed" || e.kind == "silence" {
-			c.t.Fatalf("waiting for %s, saw\n%s", what, strings.Join(seen, "\n"))
-		}
-	}
-}
-
-// answer reads a stream's whole answer.
-func (c *raw) answer(id uint32) (fields, body string, trailers string) {
-	c.t.Helper()
-	for {
-		e := c.until(fmt.Sprintf("the answer to %d", id), func(e event) bool {
-			return e.stream == id && (e.kind == "headers" || e.kind == "data" || e.kind == "rst")
-		})
-		switch {
-		case e.kind == "rst":
-			c.t.Fatalf("stream %d was reset: %v, after %q", id, e.code, fields)
-		case e.kind == "headers" && fields == "":
-			fields = e.fields
-		case e.kind == "headers" && strings.HasPrefix(fields, ":status: 1"):
-			fields = e.fields
-		case e.kind == "headers":
-			trailers = e.fields
-		default:
-			body += e.data
-		}
-		if e.end {
-			return fields, body, trailers
-		}
-	}
-}
-
-// good says that the connection still serves.
-func (c *raw) good(id uint32) {
-	c.t.Helper()
-	c.request(id, true, get...)
-	if fields, _, _ := c.answer(id); !strings.HasPrefix(fields, ":status: 200\n") {
-		c.t.Fatalf("stream %d: %s", id, fields)
-	}
+	return h2test.New(t, tls.Client(nc, &tls.Config{RootCAs: g.ca, ServerName: "localhost", NextProtos: []string{"h2"}}))
 }
 
 // backend is a real server that remembers what it saw.

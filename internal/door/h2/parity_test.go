@@ -39,30 +39,30 @@ var unique = regexp.MustCompile(`[0-9a-f]{32}|127\.0\.0\.1:[0-9]+`)
 var different = regexp.MustCompile(`(?i)content-length[^\n]*\n|:status: 100\n`)
 
 // outcome is what a client sees, less what is new in every answer.
-func (c *raw) outcome(id uint32) string {
+func outcome(c *raw, id uint32) string {
 	var list []string
 	body := ""
 	for {
-		e := c.next()
+		e := c.Next()
 		switch {
-		case e.kind == "rst" && e.stream == id && len(list) > 0 && e.code == http2.ErrCodeNo:
+		case e.Kind == "rst" && e.Stream == id && len(list) > 0 && e.Code == http2.ErrCodeNo:
 			continue
-		case e.kind == "rst" && e.stream == id:
+		case e.Kind == "rst" && e.Stream == id:
 			return "reset"
-		case e.kind == "closed", e.kind == "silence", e.kind == "goaway":
-			return e.kind
-		case e.stream != id:
+		case e.Kind == "closed", e.Kind == "silence", e.Kind == "goaway":
+			return e.Kind
+		case e.Stream != id:
 			continue
-		case e.kind == "headers":
-			for line := range strings.SplitSeq(strings.TrimSuffix(e.fields, "\n"), "\n") {
+		case e.Kind == "headers":
+			for line := range strings.SplitSeq(strings.TrimSuffix(e.Fields, "\n"), "\n") {
 				if !strings.HasPrefix(line, "date: ") {
 					list = append(list, unique.ReplaceAllString(line, "…"))
 				}
 			}
-		case e.kind == "data":
-			body += e.data
+		case e.Kind == "data":
+			body += e.Data
 		}
-		if e.end {
+		if e.End {
 			sort.Strings(list)
 			return different.ReplaceAllString(strings.Join(list, "\n")+"\n\n"+unique.ReplaceAllString(body, "…"), "")
 		}
@@ -168,12 +168,12 @@ func TestBothEnginesGiveTheSameAnswers(t *testing.T) {
 		var got [2]string
 		for i, rig := range []*rig{g, other} {
 			c := rig.dialAs(t)
-			c.hello()
-			c.request(1, x.body == "", x.head...)
+			c.Hello()
+			c.Request(1, x.body == "", x.head...)
 			if x.body != "" {
-				c.frame(http2.FrameData, endStream, 1, []byte(x.body)...)
+				c.Frame(http2.FrameData, endStream, 1, []byte(x.body)...)
 			}
-			got[i] = c.outcome(1)
+			got[i] = outcome(c, 1)
 		}
 		if got[0] != got[1] {
 			t.Errorf("%s:\n%s\n--- by the library:\n%s", x.name, got[0], got[1])
