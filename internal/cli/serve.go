@@ -30,7 +30,7 @@ type bootFile struct {
 
 type runCommand struct {
 	bootFile
-	Engine string `enum:"own,standard" default:"own" hidden:"" help:"What serves HTTP/1.1: the gateway's own engine, or net/http, a second implementation for tests."`
+	Engine string `enum:"own,standard" default:"own" hidden:"" help:"What serves HTTP: the gateway's own engines, or net/http, a second implementation for tests."`
 }
 
 // Run runs the gateway.

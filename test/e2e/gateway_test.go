@@ -21,7 +21,7 @@ import (
 
 const adminPassword = "correct horse battery"
 
-// eachEngine runs a test over every engine of HTTP/1.1, at the same time.
+// eachEngine runs a test over our own engines and over net/http, at the same time.
 func eachEngine(t *testing.T, test func(t *testing.T, engine string)) {
 	engines := strings.Split(os.Getenv("SALLYPORT_E2E_ENGINES"), ",")
 	if engines[0] == "" {

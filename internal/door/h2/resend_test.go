@@ -33,8 +33,8 @@ func TestARequestThatTargetsDieOfIsSentABoundedNumberOfTimes(t *testing.T) {
 		ask := func(method string, dies int64, status string) int64 {
 			before := seen.Load()
 			deaths.Store(dies)
-			c.request(id, true, ":method", method, ":scheme", "http", ":path", "/", ":authority", "x")
-			if fields, _, _ := c.answer(id); !strings.HasPrefix(fields, ":status: "+status+"\n") {
+			c.Request(id, true, ":method", method, ":scheme", "http", ":path", "/", ":authority", "x")
+			if fields, _, _ := c.Answer(id); !strings.HasPrefix(fields, ":status: "+status+"\n") {
 				t.Fatal(fields)
 			}
 			id += 2

@@ -1,5 +1,5 @@
-// Package standard is the door that rides on the standard library's server: all of
-// HTTP/2, and HTTP/1.1 wherever no engine of our own serves it.
+// Package standard is the door that rides on the standard library's server: a
+// second implementation of HTTP/1.1 and HTTP/2, beside the engines of our own.
 //
 // It owns the translation between net/http and gate.Exchange, as strictly as
 // net/http lets one see; the answers to refusals; relaying both ways; tunnels; and
