@@ -26,7 +26,9 @@ type Protocol interface {
 // Refresher is a protocol that can ask a provider again without the person.
 type Refresher interface {
 	// Refresh answers the identity as the provider describes it now. Only
-	// CredentialInvalid says that the provider no longer stands by the session.
+	// CredentialInvalid says that the provider no longer stands by the session. An
+	// identity beside another error has Keep alone, which takes the old one's place:
+	// the provider has replaced what is in it.
 	Refresh(ctx context.Context, p *model.IdentityProvider, keep []byte) (*Identity, error)
 }
 

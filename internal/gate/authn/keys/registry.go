@@ -84,7 +84,8 @@ func (r *Registry) For(p *model.IdentityProvider) *Set {
 func (r *Registry) Retain(providers []model.IdentityProvider) {
 	keep := make(map[string]bool)
 	for i := range providers {
-		if p := &providers[i]; p.Type == model.ProviderJWT && p.Enabled {
+		p := &providers[i]
+		if p.Enabled && (p.Type == model.ProviderJWT || p.Type == model.ProviderOIDC) {
 			keep[sourceOf(p, &r.o).String()] = true
 			r.For(p).Start()
 		}
@@ -129,4 +130,18 @@ func (r *Registry) Check(p *model.IdentityProvider) error {
 		return err
 	}
 	return nil
+}
+
+// Fetch loads a provider's keys once, whatever is known of them, and keeps nothing:
+// for whoever wants to see what its source says now.
+func (r *Registry) Fetch(ctx context.Context, p *model.IdentityProvider) (Status, error) {
+	src := sourceOf(p, &r.o)
+	limit, cancel := context.WithTimeout(ctx, r.o.Timeout)
+	defer cancel()
+	list, _, err := src.load(limit, &r.o)
+	now := r.o.Now()
+	for i := range list {
+		list[i].FirstSeen, list[i].LastSeen = now, now
+	}
+	return Status{Source: src.String(), Keys: show(list), LastFetch: &now, Healthy: err == nil}, err
 }

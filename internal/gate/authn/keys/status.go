@@ -14,6 +14,7 @@ type Status struct {
 	Keys        []KeyStatus `json:"keys"`
 	LastFetch   *time.Time  `json:"lastFetch"` // null = never
 	LastError   string      `json:"lastError,omitempty"`
+	Err         error       `json:"-"` // what LastError is of, for whoever asks for its cause
 	NextRefresh *time.Time  `json:"nextRefresh,omitempty"`
 	Healthy     bool        `json:"healthy"` // there are keys, and the last fetch succeeded
 }
@@ -31,11 +32,7 @@ type KeyStatus struct {
 func (s *Set) Status() Status {
 	st := Status{Source: s.source.String(), Keys: []KeyStatus{}}
 	if list := s.keys.Load(); list != nil {
-		for i := range *list {
-			k := &(*list)[i]
-			st.Keys = append(st.Keys, KeyStatus{KID: k.name(), Type: k.kind(), Algorithm: k.Algorithm,
-				FirstSeen: k.FirstSeen, LastSeen: k.LastSeen})
-		}
+		st.Keys = show(*list)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,10 +41,19 @@ func (s *Set) Status() Status {
 		st.LastFetch, st.NextRefresh = &last, &next
 	}
 	if s.lastErr != nil {
-		st.LastError = s.lastErr.Error()
+		st.LastError, st.Err = s.lastErr.Error(), s.lastErr
 	}
 	st.Healthy = len(st.Keys) > 0 && s.lastErr == nil
 	return st
+}
+
+func show(list []Key) []KeyStatus {
+	out := make([]KeyStatus, 0, len(list))
+	for i := range list {
+		k := &list[i]
+		out = append(out, KeyStatus{KID: k.name(), Type: k.kind(), Algorithm: k.Algorithm, FirstSeen: k.FirstSeen, LastSeen: k.LastSeen})
+	}
+	return out
 }
 
 func (k *Key) kind() string {
