@@ -25,8 +25,8 @@ check: ## format, vet, staticcheck, known vulnerabilities, the arrows between ro
 e2e: build ## the gateway in front of real programs (scripts/install-real-parts gets them)
 	./scripts/e2e
 
-soak: build ## the end-to-end faults with full counts; takes hours
-	SALLYPORT_SOAK=1 ./scripts/e2e
+soak: build ## the end-to-end faults with full counts; takes hours (docs/testing.md says how to run a part)
+	SALLYPORT_SOAK=$${SALLYPORT_SOAK:-1} ./scripts/e2e
 
 fuzz: ## every fuzz target for FUZZTIME each
 	./scripts/fuzz $(FUZZTIME)

@@ -31,16 +31,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// counts is how often a fault is tried: a few times by make e2e, in full by make soak.
-func counts(few, full int) int {
-	if os.Getenv("SALLYPORT_SOAK") != "" {
-		return full
-	}
-	return few
-}
-
-func soak() bool { return os.Getenv("SALLYPORT_SOAK") != "" }
-
 // dice is a source of chance whose seed is printed; SALLYPORT_SEED plays a run again.
 type dice struct {
 	mu sync.Mutex
