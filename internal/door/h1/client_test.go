@@ -443,7 +443,8 @@ func TestAClientThatDoesNotReadIsCut(t *testing.T) {
 func TestTheDateIsKeptForASecond(t *testing.T) {
 	s := &Server{}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
-	if d := s.date(at); d != "Fri, 02 Jan 2026 02:04:05 GMT" || s.date(at.Add(900*time.Millisecond)) != d || s.date(at.Add(time.Second)) == d {
+	date := func(at time.Time) string { s.clock.Store(at.UnixNano()); return s.date() }
+	if d := date(at); d != "Fri, 02 Jan 2026 02:04:05 GMT" || date(at.Add(900*time.Millisecond)) != d || date(at.Add(time.Second)) == d {
 		t.Error(d)
 	}
 }

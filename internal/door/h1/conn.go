@@ -124,7 +124,7 @@ func (c *conn) serve() {
 			idle = min(idle, lull)
 		}
 		c.rest.begin(draining)
-		c.client.set(c.nc, time.Now().Add(idle))
+		c.client.set(c.nc, c.s.after(idle))
 		n, err := c.in.head(&c.req, c.s.cfg.HeaderBytes, c.begin)
 		if c.client.clear() && err == nil {
 			c.unblock()
@@ -151,7 +151,7 @@ func (c *conn) begin() {
 	}
 	c.sit()
 	c.began = c.s.deps.Now()
-	c.client.deadline.Store(time.Now().Add(c.s.cfg.HeaderTimeout).UnixNano())
+	c.client.deadline.Store(c.s.after(c.s.cfg.HeaderTimeout))
 }
 
 // refuseHead answers a head that is not one, where the client can still hear it.
@@ -256,7 +256,7 @@ func (c *conn) exchange() bool {
 	c.answer()
 	keep := !c.req.Close && !c.broken.Load()
 	if keep && !c.body.ended {
-		c.feed.setRead(c.nc, time.Now().Add(c.s.cfg.HeaderTimeout))
+		c.feed.setRead(c.nc, c.s.after(c.s.cfg.HeaderTimeout))
 		keep = c.body.drain(drainMost)
 		if c.feed.clear() {
 			keep = false

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/door/upstream"
+	"github.com/sallyport/sallyport/internal/door/upstream/lane"
 	"github.com/sallyport/sallyport/internal/door/wire"
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -37,7 +38,8 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 		key = c.key()
 	}
 	var ok bool
-	if c.held, ok = c.s.deps.Ways.Direct(c.ctx, ex.Route.Service, key); !ok {
+	start := time.Now()
+	if c.held, ok = c.s.deps.Ways.Claim(c.ctx, ex.Route.Service, key, start); !ok {
 		return nil, "", false
 	}
 	if e := c.held.Fault; e != nil {
@@ -45,7 +47,10 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 		return e, "", true
 	}
 	c.holds = true
-	start, mark, idempotent := time.Now(), c.in.r, upstream.Idempotent(ex.Method)
+	if !c.held.Conn.Reused { // connecting has a limit of its own
+		start = time.Now()
+	}
+	mark, idempotent := c.in.r, upstream.Idempotent(ex.Method)
 	c.request()
 	r := &c.desk.reply
 	*r = reply{c: c, d: &c.held}
@@ -55,7 +60,7 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 		c.wait = time.Since(start)
 		switch {
 		case err == nil:
-			failed, detail = c.directAnswer(r)
+			failed, detail = c.directAnswer(r, start)
 			return failed, detail, true
 		case fired || r.any || c.ctx.Err() != nil || malformed(err) || !r.sender.rewind():
 		case n < mostAttempts && (c.held.Conn.Reused && idempotent || c.held.Conn.Untaken(err)):
@@ -96,7 +101,7 @@ func (c *conn) yield() {
 func (c *conn) gather() (failed *model.Error, detail string, ok bool) {
 	end := c.in.r + int(c.req.Length)
 	for c.in.w < end {
-		c.feed.setRead(c.nc, time.Now().Add(c.s.cfg.IdleTimeout))
+		c.feed.setRead(c.nc, c.s.after(c.s.cfg.IdleTimeout))
 		n, err := c.nc.Read(c.in.buf[c.in.w:end])
 		c.in.w += n
 		stalled := c.feed.clear()
@@ -132,9 +137,9 @@ func (c *conn) key() string {
 // ask sends the request and reads the head of the answer, within the service's
 // time for it. fired = that time is up, the body failed, or the exchange was cut.
 func (r *reply) ask(start time.Time) (fired bool, err error) {
-	c, limit := r.c, time.Time{}
+	c, limit := r.c, int64(0)
 	if r.d.Response > 0 {
-		limit = start.Add(r.d.Response)
+		limit = start.Add(r.d.Response).UnixNano()
 	}
 	r.sender = nil
 	c.target.set(r.d.Conn, limit)
@@ -142,16 +147,14 @@ func (r *reply) ask(start time.Time) (fired bool, err error) {
 		c.target.clear()
 		return true, c.ctx.Err()
 	}
-	r.d.Conn.Begin()
-	r.take()
-	_, err = r.d.Conn.Write(c.out)
-	if err == nil && c.up != nil {
-		r.send(c.up)
-	}
+	err, herr := r.put()
 	if err == nil || !r.d.Conn.Reused {
 		// A target that answers before it has read the request, and closes, is heard
 		// even so.
-		if herr := r.readHead(); err == nil || herr == nil {
+		if herr == nil {
+			herr = r.readHead()
+		}
+		if err == nil || herr == nil {
 			r.res.Close = r.res.Close || err != nil
 			err = herr
 		}
@@ -168,8 +171,31 @@ func (r *reply) ask(start time.Time) (fired bool, err error) {
 	return false, nil
 }
 
+// put sends the request, and waits for the answer where there is nothing more to
+// send. err is of sending, herr of waiting.
+func (r *reply) put() (err, herr error) {
+	c, to := r.c, r.d.Conn
+	if c.up == nil {
+		n, err, herr := to.Ask(c.out, r)
+		r.w += n
+		r.any = r.any || n > 0
+		if herr != nil {
+			herr = unexpected(herr)
+		}
+		return err, herr
+	}
+	to.Begin()
+	if to.Reused && !to.Alive() {
+		return lane.ErrStale, nil
+	}
+	if _, err = to.Write(c.out); err == nil {
+		r.send(c.up)
+	}
+	return err, nil
+}
+
 // directAnswer relays the answer whose head is there.
-func (c *conn) directAnswer(r *reply) (failed *model.Error, detail string) {
+func (c *conn) directAnswer(r *reply, start time.Time) (failed *model.Error, detail string) {
 	c.held.Answered()
 	err := r.relay()
 	whole := err == nil && r.sender.settle()
@@ -178,7 +204,7 @@ func (c *conn) directAnswer(r *reply) (failed *model.Error, detail string) {
 	}
 	fired := c.target.clear()
 	c.holds = false
-	c.held.Done(whole && !fired && r.reusable(), time.Now())
+	c.held.Done(whole && !fired && r.reusable(), start.Add(c.wait))
 	r.free()
 	return c.ended(err)
 }

@@ -157,7 +157,17 @@ func (c *conn) interim(b []byte, is100 bool) error {
 
 // put writes; wmu must be held.
 func (c *conn) put(b []byte) error {
-	c.client.set(c.nc, time.Now().Add(c.s.cfg.IdleTimeout))
+	if c.ctx.Err() == nil {
+		var err error
+		if b, err = c.in.writeNow(b); err != nil {
+			c.broken.Store(true)
+			return err
+		}
+		if len(b) == 0 {
+			return nil
+		}
+	}
+	c.client.set(c.nc, c.s.after(c.s.cfg.IdleTimeout))
 	_, err := c.nc.Write(b)
 	if fired := c.client.clear(); err != nil {
 		c.broken.Store(true)

@@ -16,7 +16,7 @@ import (
 
 // Ways are the ways out to the services.
 type Ways interface {
-	Direct(ctx context.Context, s *model.Service, key string) (upstream.Direct, bool)
+	Claim(ctx context.Context, s *model.Service, key string, now time.Time) (upstream.Direct, bool)
 	Forward(ctx context.Context, s *model.Service, r *upstream.Request) (*upstream.Response, error)
 }
 
@@ -56,7 +56,7 @@ func (c *conn) forward() (failed *model.Error, detail string) {
 	if c.req.Minor == 0 {
 		c.received10()
 	}
-	c.asks.since.Store(time.Now().UnixNano())
+	c.asks.since.Store(c.s.clock.Load())
 	defer c.asks.since.Store(0)
 	if failed, detail, done := c.direct(); done {
 		return failed, detail
@@ -105,7 +105,7 @@ func (c *conn) enlist(ex *gate.Exchange) {
 		c.enroll(&c.streams[1], p.User.ID, ex.Client.Credential, &end, ex.Client.Expires, p.User.ExpiresAt)
 	}
 	if !end.IsZero() {
-		c.life.set(c.nc, time.Now().Add(end.Sub(c.s.deps.Now())))
+		c.life.set(c.nc, time.Now().Add(end.Sub(c.s.deps.Now())).UnixNano())
 	}
 }
 

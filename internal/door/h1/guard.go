@@ -17,21 +17,17 @@ type guard struct {
 	fired    bool
 }
 
-// set arms the guard for nc; at zero leaves it to fire alone.
-func (g *guard) set(nc net.Conn, at time.Time) { g.arm(nc, at, false) }
+// set arms the guard for nc; at 0 leaves it to fire alone.
+func (g *guard) set(nc net.Conn, at int64) { g.arm(nc, at, false) }
 
 // setRead is set, but ends reading alone: an answer can still be written.
-func (g *guard) setRead(nc net.Conn, at time.Time) { g.arm(nc, at, true) }
+func (g *guard) setRead(nc net.Conn, at int64) { g.arm(nc, at, true) }
 
-func (g *guard) arm(nc net.Conn, at time.Time, reads bool) {
+func (g *guard) arm(nc net.Conn, at int64, reads bool) {
 	g.mu.Lock()
 	g.nc, g.reads, g.fired = nc, reads, false
 	g.mu.Unlock()
-	if at.IsZero() {
-		g.deadline.Store(0)
-		return
-	}
-	g.deadline.Store(at.UnixNano())
+	g.deadline.Store(at)
 }
 
 // clear disarms the guard and tells whether it has fired. It never fires after.

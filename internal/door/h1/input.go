@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/sallyport/sallyport/internal/door/socket"
 	"github.com/sallyport/sallyport/internal/door/wire"
 )
 
@@ -25,12 +26,15 @@ type input struct {
 	sock    syscall.RawConn // of the TCP connection; nil = there is none
 	raw     syscall.RawConn // the same where it can be read from, nil on TLS
 	tryRead func(fd uintptr) bool
+	out     []byte // what tryOut is to write
+	tryOut  func(fd uintptr)
 	small   []byte // TLS: what an idle connection waits with
 
 	block *block
 	buf   []byte // the block, or a larger one for a large head
 	r, w  int    // unread bytes are buf[r:w]
 	err   error
+	werr  error
 }
 
 func (in *input) init(nc net.Conn) {
@@ -44,7 +48,7 @@ func (in *input) init(nc net.Conn) {
 		in.sock, _ = sc.SyscallConn()
 	}
 	if in.sock != nil && !secure {
-		in.raw, in.tryRead = in.sock, in.readOnce
+		in.raw, in.tryRead, in.tryOut = in.sock, in.readOnce, in.writeOnce
 		return
 	}
 	in.small = make([]byte, 512)
@@ -70,23 +74,44 @@ func (in *input) release() {
 // readOnce tries one read into a borrowed block: where there is nothing yet, the
 // block goes back before the wait, so that an idle connection holds none.
 func (in *input) readOnce(fd uintptr) bool {
-	in.take()
-	for {
-		n, err := syscall.Read(int(fd), in.buf)
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err == syscall.EAGAIN:
-			in.release()
-			return false
-		case err != nil:
-			in.err = err
-		case n == 0:
-			in.err = io.EOF
-		default:
-			in.w = n
-		}
-		return true
+	if in.buf == nil {
+		in.take()
+	}
+	n, err := socket.Read(fd, in.buf)
+	switch {
+	case err == syscall.EAGAIN:
+		in.release()
+		return false
+	case err != nil:
+		in.err = err
+	case n == 0:
+		in.err = io.EOF
+	default:
+		in.w = n
+	}
+	return true
+}
+
+// writeNow writes what the kernel takes at once, which is nearly always all, and
+// answers what is left.
+func (in *input) writeNow(b []byte) ([]byte, error) {
+	if in.raw == nil {
+		return b, nil
+	}
+	in.out, in.werr = b, nil
+	err := in.raw.Control(in.tryOut)
+	if err == nil {
+		err = in.werr
+	}
+	b, in.out = in.out, nil
+	return b, err
+}
+
+func (in *input) writeOnce(fd uintptr) {
+	n, err := socket.Write(fd, in.out)
+	in.out = in.out[n:]
+	if err != syscall.EAGAIN {
+		in.werr = err
 	}
 }
 
@@ -95,14 +120,14 @@ func (in *input) await() error {
 	if in.r < in.w {
 		return nil
 	}
-	in.release()
 	if in.raw != nil {
-		in.err = nil
+		in.r, in.w, in.err = 0, 0, nil
 		if err := in.raw.Read(in.tryRead); err != nil {
 			return err
 		}
 		return in.err
 	}
+	in.release()
 	n, err := in.nc.Read(in.small)
 	if n == 0 {
 		if err == nil {

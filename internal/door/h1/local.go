@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -81,7 +80,7 @@ func (c *conn) localBody() ([]byte, error) {
 		}
 	}
 	c.body.limit = localBody
-	c.feed.setRead(c.nc, time.Now().Add(c.s.cfg.HeaderTimeout))
+	c.feed.setRead(c.nc, c.s.after(c.s.cfg.HeaderTimeout))
 	defer c.feed.clear()
 	for {
 		b, err := c.body.next()

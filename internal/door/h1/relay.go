@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/sallyport/sallyport/internal/door/upstream"
 	"github.com/sallyport/sallyport/internal/model"
@@ -25,7 +24,7 @@ func (c *conn) relay(res *upstream.Response) error {
 	c.header(res.Header)
 	c.answerFields()
 	if res.Header.Get("Date") == "" {
-		c.field("Date", c.s.date(time.Now()))
+		c.field("Date", c.s.date())
 	}
 	switch {
 	case chunked:

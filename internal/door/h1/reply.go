@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/sallyport/sallyport/internal/door/upstream"
 	"github.com/sallyport/sallyport/internal/door/wire"
@@ -31,10 +30,14 @@ type reply struct {
 	length string
 }
 
-func (r *reply) take() {
-	r.block = blocks.Get().(*block)
-	r.buf, r.r, r.w = r.block[:], 0, 0
-	r.res.Fields = r.c.desk.res
+// Room gives the reply its buffer, once there is something to read.
+func (r *reply) Room() []byte {
+	if r.block == nil {
+		r.block = blocks.Get().(*block)
+		r.buf, r.r, r.w = r.block[:], 0, 0
+		r.res.Fields = r.c.desk.res
+	}
+	return r.buf
 }
 
 func (r *reply) free() {
@@ -49,7 +52,11 @@ func (r *reply) free() {
 func (r *reply) readHead() error {
 	interim := 0
 	for seen := 0; ; { // of the unread bytes
-		if unread := r.buf[r.r:r.w]; ready(unread, seen) {
+		unread := r.buf[r.r:r.w]
+		if n := min(len(unread), len(version)); string(unread[:n]) != version[:n] {
+			return wire.Malformed("what came is not HTTP/1") // who speaks something else may wait for us
+		}
+		if ready(unread, seen) {
 			n, err := wire.ParseResponse(unread, r.c.ex.Method, &r.res)
 			if err != nil {
 				return err
@@ -76,9 +83,6 @@ func (r *reply) readHead() error {
 		if err := r.fill(); err != nil {
 			return err
 		}
-		if b := r.buf[r.r:r.w]; string(b[:min(len(b), len(version))]) != version[:min(len(b), len(version))] {
-			return wire.Malformed("what came is not HTTP/1") // who speaks something else may wait for us
-		}
 	}
 }
 
@@ -90,6 +94,7 @@ func (r *reply) fill() error {
 		r.w = copy(r.buf, r.buf[r.r:r.w])
 		r.r = 0
 	}
+	r.Room()
 	if r.w == len(r.buf) {
 		if r.w >= maxReplyHead {
 			return wire.Malformed("the head of the answer is too large")
@@ -130,7 +135,7 @@ func (r *reply) relay() error {
 	dated := r.fields()
 	c.answerFields()
 	if !dated {
-		c.field("Date", c.s.date(time.Now()))
+		c.field("Date", c.s.date())
 	}
 	switch {
 	case chunked:

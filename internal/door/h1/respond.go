@@ -98,7 +98,7 @@ const noLength = -1
 
 // finishHead writes the framing of an answer of the gateway's own.
 func (c *conn) finishHead(length int64) {
-	c.field("Date", c.s.date(time.Now()))
+	c.field("Date", c.s.date())
 	if length >= 0 {
 		c.number("Content-Length", length)
 	}
@@ -122,10 +122,11 @@ type stamp struct {
 	text   string
 }
 
-func (s *Server) date(now time.Time) string {
+func (s *Server) date() string {
+	now := s.clock.Load() / int64(time.Second)
 	d := s.dated.Load()
-	if d == nil || d.second != now.Unix() {
-		d = &stamp{now.Unix(), now.UTC().Format(http.TimeFormat)}
+	if d == nil || d.second != now {
+		d = &stamp{now, time.Unix(now, 0).UTC().Format(http.TimeFormat)}
 		s.dated.Store(d)
 	}
 	return d.text

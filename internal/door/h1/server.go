@@ -67,6 +67,7 @@ type Server struct {
 	ctx      context.Context
 	stop     context.CancelFunc
 	dated    atomic.Pointer[stamp]
+	clock    atomic.Int64 // unix nanoseconds of the last tick
 }
 
 // New makes a server and starts its clock, which ends what outlives its limits and
@@ -84,6 +85,7 @@ func New(cfg Config, deps Deps) *Server {
 	}
 	s := &Server{cfg: cfg, deps: deps, conns: map[*conn]struct{}{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.clock.Store(time.Now().UnixNano())
 	go s.watch()
 	return s
 }
@@ -112,6 +114,10 @@ const (
 	looks = 5
 )
 
+// after is the moment d from now, at most a tick late: for limits whose start is not
+// worth a look at the clock.
+func (s *Server) after(d time.Duration) int64 { return s.clock.Load() + int64(d+tick) }
+
 // watch ends what has passed its deadline, and what nobody waits for any more.
 func (s *Server) watch() {
 	t := time.NewTicker(tick)
@@ -123,13 +129,14 @@ func (s *Server) watch() {
 			return
 		case <-t.C:
 		}
+		now := time.Now().UnixNano()
+		s.clock.Store(now)
 		s.mu.Lock()
 		all = all[:0]
 		for c := range s.conns {
 			all = append(all, c)
 		}
 		s.mu.Unlock()
-		now := time.Now().UnixNano()
 		for _, c := range all {
 			c.check(now, n%looks == 0)
 		}

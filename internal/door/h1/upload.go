@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/sallyport/sallyport/internal/door/wire"
 	"github.com/sallyport/sallyport/internal/gate"
@@ -78,7 +77,7 @@ func (u *upload) next() {
 			return
 		}
 	}
-	c.feed.setRead(c.nc, time.Now().Add(c.s.cfg.IdleTimeout))
+	c.feed.setRead(c.nc, c.s.after(c.s.cfg.IdleTimeout))
 	u.left, u.end = c.body.next()
 	u.stalled = c.feed.clear()
 	if u.end == io.EOF {

@@ -27,6 +27,17 @@ type Direct struct {
 // speak to it itself, or where no connection was to be had at once: Forward then
 // does all that can be done.
 func (p *Pools) Direct(ctx context.Context, s *model.Service, key string) (d Direct, ok bool) {
+	return p.direct(ctx, s, key, time.Time{})
+}
+
+// Claim is Direct at the moment now, but a connection that had been idle was not
+// looked at yet: Ask does, or else Alive has to be asked before it is written to.
+func (p *Pools) Claim(ctx context.Context, s *model.Service, key string, now time.Time) (d Direct, ok bool) {
+	return p.direct(ctx, s, key, now)
+}
+
+// direct looks at idle connections where now is zero.
+func (p *Pools) direct(ctx context.Context, s *model.Service, key string, now time.Time) (d Direct, ok bool) {
 	pl := p.find(s)
 	v := pl.view.Load()
 	if pl.fault != nil || v == nil || len(v.endpoints) == 0 {
@@ -43,7 +54,13 @@ func (p *Pools) Direct(ctx context.Context, s *model.Service, key string) (d Dir
 		return d, false
 	}
 	e.acquire()
-	c, err := t.lane.Get(ctx, false)
+	var c *lane.Conn
+	var err error
+	if now.IsZero() {
+		c, err = t.lane.Get(ctx, false)
+	} else {
+		c, err = t.lane.Take(ctx, now)
+	}
 	if err != nil {
 		e.release()
 		if ctx.Err() != nil {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/door/socket"
 )
 
 // Lane is the pool of one address. The zero value is not usable: see New.
@@ -41,6 +43,8 @@ type Conn struct {
 	peek    func(fd uintptr) bool
 	written uint64 // bytes, ever
 	mark    uint64 // of them, before the request that is under way
+	turn    turn
+	step    func(fd uintptr) bool
 }
 
 // Get gives an idle connection, or a fresh one where there is none or fresh is
@@ -57,9 +61,24 @@ func (l *Lane) Get(ctx context.Context, fresh bool) (*Conn, error) {
 			_ = c.Close()
 			continue
 		}
-		c.Reused = true
 		return c, nil
 	}
+	return l.connect(ctx)
+}
+
+// Take is Get, but leaves it to Ask, or to whoever has something else to say, to
+// look at a connection that had been idle.
+func (l *Lane) Take(ctx context.Context, now time.Time) (*Conn, error) {
+	for c := l.pop(); c != nil; c = l.pop() {
+		if now.Sub(c.since) <= l.maxAge {
+			return c, nil
+		}
+		_ = c.Close()
+	}
+	return l.connect(ctx)
+}
+
+func (l *Lane) connect(ctx context.Context) (*Conn, error) {
 	nc, err := l.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -72,7 +91,7 @@ func (l *Lane) Get(ctx context.Context, fresh bool) (*Conn, error) {
 	if sc, ok := under.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
 	}
-	c.peek = c.look
+	c.peek, c.step = c.look, c.next
 	return c, nil
 }
 
@@ -92,7 +111,7 @@ func (l *Lane) pop() *Conn {
 // Put takes back a connection whose exchange has ended cleanly. One that is not to
 // be used again is closed by whoever holds it.
 func (l *Lane) Put(c *Conn, now time.Time) {
-	c.since = now
+	c.since, c.Reused = now, true
 	l.mu.Lock()
 	if l.closed || len(l.idle) >= l.maxIdle {
 		l.mu.Unlock()
@@ -161,15 +180,14 @@ func (c *Conn) Alive() bool {
 }
 
 func (c *Conn) look(fd uintptr) bool {
+	c.alive = quiet(fd)
+	return true
+}
+
+func quiet(fd uintptr) bool {
 	var b [1]byte
-	for {
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if err == syscall.EINTR {
-			continue
-		}
-		c.alive = err == syscall.EAGAIN
-		return true
-	}
+	_, err := socket.Peek(fd, b[:])
+	return err == syscall.EAGAIN
 }
 
 // Begin notes that what is written next is a request.
