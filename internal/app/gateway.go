@@ -21,6 +21,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/gate/authn/all"
+	"github.com/sallyport/sallyport/internal/gate/authn/introspection"
 	"github.com/sallyport/sallyport/internal/gate/authn/keys"
 	"github.com/sallyport/sallyport/internal/gate/csrf"
 	"github.com/sallyport/sallyport/internal/gate/identity"
@@ -62,6 +63,7 @@ type Gateway struct {
 	streams   *door.Streams
 	journey   *journey
 	gate      *gate.Gate
+	asking    *fetch.Client // of introspection endpoints
 	admin     http.Handler
 	listeners []*opened
 	late      lateness
@@ -112,7 +114,9 @@ func (g *Gateway) join() error {
 	g.streams = door.NewStreams(time.Now)
 	g.pools = upstream.New(nil, upstream.Options{Log: g.log})
 	registry := keys.NewRegistry(keys.Options{Fetch: fetch.New(fetch.Options{}).Get, Dir: filepath.Dir(g.cfg.File)})
-	g.plans = &plans{keys: registry, pools: g.pools, log: g.log, save: make(chan struct{}, 1),
+	g.asking = fetch.New(fetch.Options{Idle: 16, MaxBytes: 256 << 10})
+	asker := introspection.NewRegistry(introspection.Options{Post: g.introspect})
+	g.plans = &plans{keys: registry, asker: asker, pools: g.pools, log: g.log, save: make(chan struct{}, 1),
 		file: filepath.Join(g.cfg.DataDir, "last-good"), recent: g.directory.Recent}
 	g.plans.since = newSince(g.plans.file)
 	g.metrics = metrics.New(g.sources())
@@ -125,7 +129,7 @@ func (g *Gateway) join() error {
 	g.gate = gate.New(gate.Deps{Directory: g.directory, Provisioner: g.provision, Signer: g.signer,
 		CSRF: csrf.New(csrfKey), Recorder: recorder, Now: time.Now})
 	g.plans.gate = g.gate
-	g.plans.auth = all.Deps{Lookup: g.directory, Hasher: g.hasher, Cache: authn.NewCache(0), Keys: registry,
+	g.plans.auth = all.Deps{Lookup: g.directory, Hasher: g.hasher, Cache: authn.NewCache(0), Keys: registry, Asker: asker,
 		VerifyClientCert: g.verifyClientCert, Upgrade: g.upgrade}
 	g.plans.env = gate.Env{ID: id, ExternalURL: g.cfg.ExternalURL, BodyBytes: int64(g.cfg.Limits.BodyBytes),
 		TrustedProxies: g.cfg.Trusted, Own: g.addresses(), ClientCA: g.asksForCertificates(), Methods: g.plans.methods}
@@ -195,6 +199,9 @@ func (g *Gateway) close() {
 	}
 	if g.plans != nil {
 		g.plans.keys.Close()
+	}
+	if g.asking != nil {
+		g.asking.Close()
 	}
 	if g.hasher != nil {
 		g.hasher.Close()

@@ -10,6 +10,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/gate/authn/all"
+	"github.com/sallyport/sallyport/internal/gate/authn/introspection"
 	"github.com/sallyport/sallyport/internal/gate/authn/keys"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/provision"
@@ -25,6 +26,7 @@ type plans struct {
 	gate   *gate.Gate
 	auth   all.Deps
 	keys   *keys.Registry
+	asker  *introspection.Registry
 	pools  *upstream.Pools
 	holder snapshot.Holder[gate.Plan]
 	file   string // the last-good snapshot
@@ -67,6 +69,7 @@ func (p *plans) check(set *model.Set, users provision.UserLookup) (*gate.Plan, m
 func (p *plans) publish(plan *gate.Plan) {
 	p.pools.Update(plan.Set.Services)
 	p.keys.Retain(plan.Set.IdentityProviders)
+	p.asker.Retain(plan.Set.IdentityProviders)
 	old := p.holder.Load()
 	p.holder.Publish(plan)
 	if old != nil && old.Revision != plan.Revision {

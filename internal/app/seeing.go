@@ -81,6 +81,8 @@ type ProviderStatus struct {
 	Type    model.ProviderType `json:"type"`
 	Enabled bool               `json:"enabled"`
 	Keys    any                `json:"keys,omitempty"`
+	// Endpoint is how asking about tokens fares, for the type introspection.
+	Endpoint any `json:"endpoint,omitempty"`
 }
 
 // Node is a machine and the revision that it serves.
@@ -117,8 +119,11 @@ func (g *Gateway) status(ctx context.Context) any {
 		for i := range plan.Set.IdentityProviders {
 			p := &plan.Set.IdentityProviders[i]
 			ps := ProviderStatus{Name: p.Name, Type: p.Type, Enabled: p.Enabled}
-			if p.Type == model.ProviderJWT {
+			switch p.Type {
+			case model.ProviderJWT:
 				ps.Keys = g.plans.keys.For(p).Status()
+			case model.ProviderIntrospection:
+				ps.Endpoint = g.plans.asker.Status(p)
 			}
 			s.Providers = append(s.Providers, ps)
 		}
@@ -173,8 +178,12 @@ func (g *Gateway) sources() metrics.Sources {
 				return nil
 			}
 			for i := range p.Set.IdentityProviders {
-				if pr := &p.Set.IdentityProviders[i]; pr.Type == model.ProviderJWT && pr.Enabled {
+				switch pr := &p.Set.IdentityProviders[i]; {
+				case !pr.Enabled:
+				case pr.Type == model.ProviderJWT:
 					out = append(out, metrics.State{Name: pr.Name, Up: g.plans.keys.For(pr).Status().Healthy})
+				case pr.Type == model.ProviderIntrospection:
+					out = append(out, metrics.State{Name: pr.Name, Up: g.plans.asker.Status(pr).Healthy})
 				}
 			}
 			return out

@@ -15,10 +15,10 @@ type Options struct {
 	Timeout  time.Duration // of a whole fetch; 5 s
 	TLS      *tls.Config   // nil = the system's roots
 	Accept   string        // the media types that are asked for; JSON and key sets
+	Idle     int           // connections to a host that are kept open between requests; none
 }
 
-// Client fetches documents. It is safe for concurrent use and keeps no
-// connections open.
+// Client fetches documents. It is safe for concurrent use.
 type Client struct {
 	http    http.Client // follows redirects within a host
 	still   http.Client // follows none
@@ -40,7 +40,9 @@ func New(o Options) *Client {
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		TLSClientConfig:        o.TLS,
-		DisableKeepAlives:      true,
+		DisableKeepAlives:      o.Idle <= 0,
+		MaxIdleConnsPerHost:    o.Idle,
+		IdleConnTimeout:        30 * time.Second,
 		DisableCompression:     true, // a small body must not unpack into a large one
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
@@ -89,3 +91,6 @@ func (c *Client) Document(ctx context.Context, address string) (*Answer, error) 
 	}
 	return a, nil
 }
+
+// Close ends the connections that are kept open and not in use.
+func (c *Client) Close() { c.http.CloseIdleConnections() }

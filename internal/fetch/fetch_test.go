@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,5 +158,40 @@ func TestErrorsTellTheirCause(t *testing.T) {
 	}
 	if CauseOf(nil) != CauseNone {
 		t.Error("no error has a cause")
+	}
+}
+
+func TestAKeptConnectionThatHasEndedIsNoFailureOfARepeatableQuestion(t *testing.T) {
+	var dialled atomic.Int32
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Idempotency-Key") != "" || r.FormValue("token") != "t" {
+			w.WriteHeader(400)
+		}
+	}))
+	s.Config.ConnState = func(_ net.Conn, st http.ConnState) {
+		if st == http.StateNew {
+			dialled.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	c := New(Options{Idle: 2})
+	defer c.Close()
+	ask := func() {
+		t.Helper()
+		a, err := c.Send(context.Background(), Request{URL: s.URL, Form: url.Values{"token": {"t"}}, Repeatable: true})
+		if err != nil || a.Status != 200 {
+			t.Fatalf("%v %+v", err, a)
+		}
+	}
+	for range 5 {
+		ask()
+	}
+	if n := dialled.Load(); n != 1 {
+		t.Errorf("five questions took %d connections", n)
+	}
+	for range 20 {
+		s.CloseClientConnections()
+		ask()
 	}
 }

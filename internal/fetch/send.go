@@ -19,6 +19,9 @@ type Request struct {
 	Form          url.Values
 	Authorization string // the field's value; "" = none
 	Accept        string // media types; "" = application/json
+	// Repeatable says that the question may be sent twice, as happens where a
+	// connection that was kept open has ended meanwhile.
+	Repeatable bool
 }
 
 // Answer is what came back, whatever its status. The body is whole and bounded.
@@ -85,6 +88,9 @@ func (q *Request) make(ctx context.Context) (*http.Request, error) {
 	}
 	if q.Form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if q.Repeatable {
+		r.Header["Idempotency-Key"] = []string{} // tells net/http, and is not sent
 	}
 	if q.Authorization != "" {
 		r.Header.Set("Authorization", q.Authorization)

@@ -187,7 +187,7 @@ func (p *Plan) edit(r *Route, name, at string, faults *model.Faults) {
 // defaultRequirement accepts every method that is configured (SPEC 4).
 func (p *Plan) defaultRequirement() *model.Requirement {
 	any := []model.Requirement{{Method: model.MethodBasic}, {Method: model.MethodAPIKey}}
-	if p.hasProvider(model.ProviderJWT) {
+	if p.hasProvider(vouchers[model.MethodBearer]...) {
 		any = append(any, model.Requirement{Method: model.MethodBearer})
 	}
 	if p.hasProvider(model.ProviderTrustedHeader) {
@@ -202,9 +202,9 @@ func (p *Plan) defaultRequirement() *model.Requirement {
 	return &model.Requirement{AnyOf: any}
 }
 
-func (p *Plan) hasProvider(t model.ProviderType) bool {
+func (p *Plan) hasProvider(types ...model.ProviderType) bool {
 	for i := range p.Set.IdentityProviders {
-		if p.Set.IdentityProviders[i].Type == t {
+		if slices.Contains(types, p.Set.IdentityProviders[i].Type) {
 			return true
 		}
 	}
@@ -217,8 +217,8 @@ func (p *Plan) checkWays(req *model.Requirement, at string, faults *model.Faults
 	req.Leaves(func(l *model.Requirement) {
 		msg := ""
 		switch {
-		case l.Method == model.MethodBearer && !p.hasProvider(model.ProviderJWT):
-			msg = "bearer needs an identity provider of type jwt"
+		case l.Method == model.MethodBearer && !p.hasProvider(vouchers[model.MethodBearer]...):
+			msg = "bearer needs an identity provider of type jwt or introspection"
 		case l.Method == model.MethodSession && !p.browserLogin():
 			msg = "session needs a browser login: an identity provider of type oidc or saml, or settings.sessions.passwordLogin"
 		case l.Method == model.MethodTrustedHeader && !p.hasProvider(model.ProviderTrustedHeader):

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/gate"
+	"github.com/sallyport/sallyport/internal/model"
 )
 
 func TestASetThatDoesNotHoldTogetherIsRefusedWhole(t *testing.T) {
@@ -77,6 +78,33 @@ func TestAnOpenVerbatimRouteBesideAClosedOneIsWarnedOf(t *testing.T) {
 			if len(f) > 0 && (f[0].Path != "routes[1].path" || !strings.Contains(f[0].Message, `GET /orders%2Fx past "orders" (permitted)`)) {
 				t.Errorf("%v", f)
 			}
+		}
+	}
+}
+
+func TestAnIntrospectionProviderMakesBearerAWay(t *testing.T) {
+	provider := `identityProviders: [{name: opaque, type: introspection, endpoint: "https://idp.example.com/i", clientID: gw, clientSecret: s, audiences: [api]}]
+`
+	document := settled[:strings.Index(settled, "identityProviders:")] + provider
+	w := newWorld(t, document)
+	ex := w.ask("GET /orders")
+	if got := strings.Join(ex.Challenges(), "; "); !strings.Contains(got, "Bearer") {
+		t.Errorf("challenges %q", got)
+	}
+	// Nobody can be asked here: unavailable, and never a wrong credential.
+	if ex := w.ask("GET /orders", "Authorization", "Bearer opaque"); ex.Code() != model.IdentityUnavailable {
+		t.Errorf("%s %s", ex.Code(), ex.Detail)
+	}
+	if ex := w.ask("GET /orders", "Authorization", "Bearer "+w.token("alice")); ex.Code() != model.CredentialInvalid {
+		t.Errorf("a JWT: %s %s", ex.Code(), ex.Detail)
+	}
+	for method, good := range map[string]bool{"bearer": true, "bearer@opaque": true, "mtls@opaque": false, "trustedHeader@opaque": false} {
+		set, f := parse(strings.Replace(document, "paths: [/orders], service: orders", `paths: [/orders], service: orders, authenticate: {anyOf: ["`+method+`"]}`, 1))
+		if len(f) == 0 {
+			_, f = gate.Compile(set, w.env)
+		}
+		if (len(f) == 0) != good {
+			t.Errorf("%s: %v", method, f)
 		}
 	}
 }

@@ -29,6 +29,7 @@ const (
 	SpaceHeader
 	SpaceSender
 	SpaceSession
+	SpaceOpaque // tokens that a provider was asked about
 )
 
 // CacheKey stands for a credential: 128 bits under a key that the process drew at

@@ -4,6 +4,6 @@
 // itself, and how a provider's claims become a user's fields.
 //
 // Concrete methods live in its folders, one each, and authn/keys holds the key
-// sets of token issuers; authn/all is their table. It decides who is calling,
+// sets of token issuers, authn/introspection asks about opaque tokens; authn/all is their table. It decides who is calling,
 // never what they may do, and never writes an answer. The gate calls it.
 package authn

@@ -7,6 +7,8 @@
 // secret is its id and "-secret". POST /test/rotate makes a new signing key, and
 // with ?drop publishes it alone; GET /test/fetches counts reads of the key set;
 // POST /test/fail?status=N makes the key set answer with that status, 0 ends it.
+// Tokens for a resource urn:opaque:AUDIENCE are opaque; GET /test/introspections
+// counts the questions about them, which end when failing like the key set.
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import { Provider } from 'oidc-provider';
@@ -19,6 +21,7 @@ let generation = 0;
 let current;
 let fetches = 0;
 let failing = 0;
+let introspections = 0;
 
 async function rotate(drop) {
   const alg = ['RS256', 'ES256', 'PS256', 'EdDSA'][generation % 4];
@@ -38,9 +41,12 @@ async function rotate(drop) {
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: (ctx, resource) => ({
-          scope: 'read write', audience: resource.replace('urn:', ''), accessTokenFormat: 'jwt', accessTokenTTL: 600, jwt: { sign: { alg } },
+          scope: 'read write', audience: resource.replace(/^urn:(opaque:)?/, ''), accessTokenTTL: 600,
+          ...(resource.startsWith('urn:opaque:') ? { accessTokenFormat: 'opaque' } : { accessTokenFormat: 'jwt', jwt: { sign: { alg } } }),
         }),
       },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
     },
     enabledJWA: { idTokenSigningAlgValues: ['RS256', 'ES256', 'PS256', 'EdDSA'] },
     extraTokenClaims: (ctx, token) => claims[token.clientId],
@@ -63,6 +69,17 @@ http.createServer(async (req, res) => {
       failing = Number(url.searchParams.get('status'));
       res.end('');
       return;
+    case '/test/introspections':
+      res.end(String(introspections));
+      return;
+    case '/token/introspection':
+      introspections += 1;
+      if (failing) {
+        res.statusCode = failing;
+        res.end('<html>an error page</html>');
+        return;
+      }
+      break;
     case '/jwks':
       fetches += 1;
       if (failing) {

@@ -9,6 +9,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/authn/apikey"
 	"github.com/sallyport/sallyport/internal/gate/authn/basic"
 	"github.com/sallyport/sallyport/internal/gate/authn/bearer"
+	"github.com/sallyport/sallyport/internal/gate/authn/introspection"
 	"github.com/sallyport/sallyport/internal/gate/authn/keys"
 	"github.com/sallyport/sallyport/internal/gate/authn/mtls"
 	"github.com/sallyport/sallyport/internal/gate/authn/trustedheader"
@@ -23,6 +24,7 @@ type Deps struct {
 	Hasher    *secret.Hasher
 	Cache     *authn.Cache
 	Keys      *keys.Registry
+	Asker     *introspection.Registry  // nil = nobody can be asked about opaque tokens
 	Providers []model.IdentityProvider // of the configuration; not changed afterwards
 	// VerifyClientCert judges a certificate that a front end sent on, by the
 	// listener's clientCA and clientCRL; nil = they are not believed.
@@ -39,10 +41,13 @@ func New(d Deps) ([]authn.Method, model.Faults) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
+	if d.Asker == nil {
+		d.Asker = introspection.NewRegistry(introspection.Options{})
+	}
 	return []authn.Method{
 		&mtls.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Senders: senders(d), Verify: d.VerifyClientCert},
 		trustedheader.New(d.Providers, d.Cache, d.Now),
-		bearer.New(d.Providers, d.Keys, d.Cache, d.Now),
+		bearer.New(bearer.Deps{Providers: d.Providers, Keys: d.Keys, Asker: d.Asker, Cache: d.Cache, Now: d.Now}),
 		&apikey.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now},
 		&basic.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Hasher: d.Hasher, Upgrade: d.Upgrade},
 	}, bearer.Overlap(d.Providers)

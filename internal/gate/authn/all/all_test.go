@@ -8,6 +8,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/gate/authn/authntest"
+	"github.com/sallyport/sallyport/internal/gate/authn/introspection"
 	"github.com/sallyport/sallyport/internal/gate/authn/keys"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/secret"
@@ -16,7 +17,7 @@ import (
 func deps(t testing.TB, providers ...model.IdentityProvider) Deps {
 	r := keys.NewRegistry(keys.Options{})
 	t.Cleanup(r.Close)
-	return Deps{Lookup: &authntest.Directory{}, Hasher: secret.NewHasher(secret.Options{}), Cache: authn.NewCache(100), Keys: r, Providers: providers}
+	return Deps{Lookup: &authntest.Directory{}, Hasher: secret.NewHasher(secret.Options{}), Cache: authn.NewCache(100), Keys: r, Asker: introspection.NewRegistry(introspection.Options{}), Providers: providers}
 }
 
 func TestTheTableHasEveryMethodInOrder(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/sallyport/sallyport/internal/gate/authn"
+	"github.com/sallyport/sallyport/internal/gate/authn/introspection"
 	"github.com/sallyport/sallyport/internal/gate/authn/keys"
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -32,16 +33,32 @@ func refuse(detail string) authn.Result {
 type Method struct {
 	cache     *authn.Cache
 	keys      *keys.Registry
-	providers []provider
+	asker     *introspection.Registry
+	providers []provider                // of type jwt
+	opaque    []*model.IdentityProvider // of type introspection and enabled, in order of name
+	asks      bool                      // there is a provider of type introspection
 	epoch     uint64
 	now       func() time.Time
 }
 
-// New makes the method for the jwt providers among these, which must not change
-// afterwards.
-func New(providers []model.IdentityProvider, registry *keys.Registry, cache *authn.Cache, now func() time.Time) *Method {
-	m := &Method{cache: cache, keys: registry, now: now}
-	m.providers, m.epoch = collect(providers)
+// Deps are what the method needs. All but Providers, which must not change
+// afterwards, live as long as the process.
+type Deps struct {
+	Providers []model.IdentityProvider
+	Keys      *keys.Registry
+	Asker     *introspection.Registry
+	Cache     *authn.Cache
+	Now       func() time.Time
+}
+
+// New makes the method for the jwt and introspection providers among the given.
+func New(d Deps) *Method {
+	m := &Method{cache: d.Cache, keys: d.Keys, asker: d.Asker, now: d.Now}
+	var parts, more []string
+	m.providers, parts = collect(d.Providers)
+	m.opaque, more = collectOpaque(d.Providers)
+	m.asks = len(more) > 0
+	m.epoch = authn.Epoch(append(parts, more...)...)
 	return m
 }
 
@@ -71,6 +88,17 @@ func (m *Method) Authenticate(ctx context.Context, r *model.Request) authn.Resul
 		return refuse("the token is longer than 16 KiB")
 	}
 	now := authn.At(r, m.now)
+	if m.asks && !looksLikeJWT(raw) {
+		key := m.cache.Key(authn.SpaceOpaque, m.epoch, raw)
+		if p := m.cache.Get(key, now); p != nil {
+			return finish(p, r)
+		}
+		res := m.verifyOpaque(ctx, raw, key, now)
+		if res.Outcome != authn.Proven {
+			return res
+		}
+		return finish(res.Proof, r)
+	}
 	key := m.cache.Key(authn.SpaceBearer, m.epoch+m.keys.Generation(), raw)
 	if p := m.cache.Get(key, now); p != nil {
 		return finish(p, r)

@@ -89,7 +89,7 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) make() *Method {
 	list := append([]model.IdentityProvider{w.provider}, w.others...)
-	w.method = New(list, w.reg, authn.NewCache(1000), func() time.Time { return w.now })
+	w.method = New(Deps{Providers: list, Keys: w.reg, Asker: newAsker(nil), Cache: authn.NewCache(1000), Now: func() time.Time { return w.now }})
 	return w.method
 }
 
@@ -511,7 +511,7 @@ func TestDisabledProvidersVouchForNobody(t *testing.T) {
 		t.Fatal(r.Detail)
 	}
 	w.provider.Enabled = false
-	off := New([]model.IdentityProvider{w.provider}, w.reg, m.cache, m.now) // the same cache
+	off := New(Deps{Providers: []model.IdentityProvider{w.provider}, Keys: w.reg, Asker: newAsker(nil), Cache: m.cache, Now: m.now}) // the same cache
 	if r := off.Authenticate(context.Background(), bearer(tok)); r.Outcome != authn.Bad || code(r) != model.CredentialInvalid {
 		t.Errorf("outcome %d", r.Outcome)
 	}
@@ -525,7 +525,7 @@ func TestProofsEndWithTheConfigurationTheyWereMadeUnder(t *testing.T) {
 	tok := w.token(t)
 	w.ask(tok)
 	w.provider.Audiences = []string{"another"}
-	changed := New([]model.IdentityProvider{w.provider}, w.reg, m.cache, m.now)
+	changed := New(Deps{Providers: []model.IdentityProvider{w.provider}, Keys: w.reg, Asker: newAsker(nil), Cache: m.cache, Now: m.now})
 	if r := changed.Authenticate(context.Background(), bearer(tok)); r.Outcome != authn.Bad {
 		t.Error("a cached proof outlived the audience it was made for")
 	}

@@ -31,10 +31,11 @@ func moment(v any, there bool) (t time.Time, ok bool) {
 	return time.Unix(whole, int64((n-float64(whole))*1e9)), true
 }
 
-// check judges the claims of a token whose signature is verified.
-func (p *provider) check(t *token, now time.Time) (*authn.Proof, authn.Result) {
+// times reads when a token begins and ends, and refuses one that lies outside: but
+// for its end, which has a code of its own.
+func times(claims map[string]any, now time.Time) (exp, iat time.Time, fault string) {
 	at := func(name string) (time.Time, bool) {
-		v, there := t.claims[name]
+		v, there := claims[name]
 		return moment(v, there)
 	}
 	exp, ok1 := at("exp")
@@ -42,30 +43,45 @@ func (p *provider) check(t *token, now time.Time) (*authn.Proof, authn.Result) {
 	iat, ok3 := at("iat")
 	switch {
 	case !ok1 || !ok2 || !ok3:
-		return nil, refuse("the token's exp, nbf or iat is no number, or out of bounds")
-	case exp.IsZero() && !p.allowMissing("exp"):
-		return nil, refuse("the token has no exp")
+		fault = "the token's exp, nbf or iat is no number, or out of bounds"
 	case nbf.After(now.Add(skew)):
-		return nil, refuse("the token is not valid yet (nbf)")
+		fault = "the token is not valid yet (nbf)"
 	case iat.After(now.Add(skew)):
-		return nil, refuse("the token was issued in the future (iat)")
+		fault = "the token was issued in the future (iat)"
 	}
-	if fault := purpose(t.claims); fault != "" {
+	return exp, iat, fault
+}
+
+// check judges the claims of a token whose signature is verified.
+func (p *provider) check(t *token, now time.Time) (*authn.Proof, authn.Result) {
+	exp, iat, fault := times(t.claims, now)
+	if fault == "" && exp.IsZero() && !p.allowMissing("exp") {
+		fault = "the token has no exp"
+	}
+	if fault == "" {
+		fault = purpose(t.claims)
+	}
+	if fault != "" {
 		return nil, refuse(fault)
 	}
-	sub, ok := text(t.claims["sub"])
+	return prove(p.model, t.claims, exp, iat, now)
+}
+
+// prove makes the proof of a token that its provider vouches for.
+func prove(p *model.IdentityProvider, claims map[string]any, exp, iat, now time.Time) (*authn.Proof, authn.Result) {
+	sub, ok := text(claims["sub"])
 	if !ok || len(sub) > 512 || strings.ContainsFunc(sub, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return nil, refuse("the token has no sub that could name anybody")
 	}
-	proof := &authn.Proof{Method: model.MethodBearer, Provider: p.model.Name, Subject: sub, Claims: t.claims, Issued: iat}
+	proof := &authn.Proof{Method: model.MethodBearer, Provider: p.Name, Subject: sub, Claims: claims, Issued: iat}
 	if !exp.IsZero() {
 		proof.Expires = exp.Add(skew)
 		if proof.Expired(now) {
 			return nil, authn.Result{Outcome: authn.Bad, Err: expiredToken, Detail: "the token expired at " + exp.UTC().Format(time.RFC3339)}
 		}
 	}
-	if p.model.Scopes == "narrow" {
-		proof.Narrow, proof.Scopes = true, scopes(t.claims)
+	if p.Scopes == "narrow" {
+		proof.Narrow, proof.Scopes = true, scopes(claims)
 	}
 	return proof, authn.Result{}
 }

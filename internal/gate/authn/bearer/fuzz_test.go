@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/sallyport/sallyport/internal/gate/authn"
+	"github.com/sallyport/sallyport/internal/gate/authn/authntest"
+	"github.com/sallyport/sallyport/internal/model"
 )
 
 // FuzzRead compares the reader of tokens with a plain one made of the standard
@@ -88,6 +92,44 @@ func FuzzObject(f *testing.F) {
 		want, _ := json.Marshal(plain)
 		if string(got) != string(want) {
 			t.Fatalf("%s, plain reading %s", got, want)
+		}
+	})
+}
+
+// FuzzOpaque holds the reader of introspection answers, and the question whether a
+// token is sent to anybody at all, against plain readings.
+func FuzzOpaque(f *testing.F) {
+	for _, s := range [][2]string{
+		{`{"active":true,"sub":"s","aud":"api"}`, "opaque"},
+		{`{"active":false,"active":true}`, "eyJhbGciOiJub25lIn0.e30."},
+		{`{"Active":true}`, "IHsi.a.b"},
+		{`[]`, "hvs.CAESI"},
+	} {
+		f.Add([]byte(s[0]), s[1])
+	}
+	p := &model.IdentityProvider{Name: "p", Issuer: "", Audiences: []string{"api"}}
+	f.Fuzz(func(t *testing.T, body []byte, token string) {
+		claims, err := answer(body)
+		var plain map[string]any
+		broken := json.Unmarshal(body, &plain) != nil
+		if err == nil && (broken || (plain["active"] == true) != (claims != nil)) {
+			t.Fatalf("took %q as %v", body, claims)
+		}
+		if claims != nil {
+			if proof, res := judge(p, claims, authntest.Time); proof != nil && (proof.Subject == "" || !strings.Contains(string(body), "ap")) && !strings.Contains(string(body), `\u`) {
+				t.Fatalf("%q proves %q", body, proof.Subject)
+			} else if proof == nil && res.Outcome != authn.Bad {
+				t.Fatalf("%q: %+v", body, res)
+			}
+		}
+		// Whatever read takes for a JWT must not be sent to anybody.
+		if _, fault := read(token); fault == "" && !looksLikeJWT(token) {
+			t.Fatalf("%q is a JWT and would be sent away", token)
+		}
+		if head, _, dotted := strings.Cut(token, "."); dotted {
+			if b, err := base64.RawURLEncoding.DecodeString(head); err == nil && json.Valid(b) && strings.HasPrefix(strings.TrimLeft(string(b), " \t\r\n"), "{") && !looksLikeJWT(token) {
+				t.Fatalf("%q looks like a JWT and would be sent away", token)
+			}
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
@@ -38,10 +37,10 @@ func (p *provider) takes(t *token) bool {
 	return false
 }
 
-// collect takes the jwt providers out of a list, and the epoch of their proofs:
-// whatever changes in a provider ends what was proven under it.
-func collect(list []model.IdentityProvider) (out []provider, epoch uint64) {
-	parts := []string{"bearer"}
+// collect takes the jwt providers out of a list, and the parts of the epoch of
+// their proofs: whatever changes in a provider ends what was proven under it.
+func collect(list []model.IdentityProvider) (out []provider, epoch []string) {
+	epoch = []string{"bearer"}
 	for i := range list {
 		p := &list[i]
 		if p.Type != model.ProviderJWT {
@@ -53,9 +52,9 @@ func collect(list []model.IdentityProvider) (out []provider, epoch uint64) {
 		}
 		out = append(out, provider{model: p, algorithms: algorithms})
 		b, _ := json.Marshal(p) // of strings and booleans: it cannot fail
-		parts = append(parts, string(b))
+		epoch = append(epoch, string(b))
 	}
-	return out, authn.Epoch(parts...)
+	return out, epoch
 }
 
 // choose finds the one provider of a token. Its iss and aud are not proven yet;
@@ -81,18 +80,28 @@ func choose(list []provider, t *token) (*provider, string) {
 	return chosen, ""
 }
 
-// Overlap reports providers between which an issuer and audience do not decide.
+// Overlap reports providers between which a token does not decide: by its issuer
+// and audience, or, where it is opaque, by whom is asked and its audience.
 func Overlap(list []model.IdentityProvider) (f model.Faults) {
 	for i := range list {
 		a := &list[i]
 		for j := range list[:i] {
 			b := &list[j]
-			if a.Type != model.ProviderJWT || b.Type != model.ProviderJWT || a.Issuer != b.Issuer {
+			if a.Type != b.Type {
+				continue
+			}
+			whose := ""
+			switch {
+			case a.Type == model.ProviderJWT && a.Issuer == b.Issuer:
+				whose = quote(a.Issuer)
+			case a.Type == model.ProviderIntrospection && a.Endpoint == b.Endpoint && (a.Issuer == b.Issuer || a.Issuer == "" || b.Issuer == ""):
+				whose = quote(a.Endpoint)
+			default:
 				continue
 			}
 			if shared := common(a, b); shared != "" {
 				f.Add(fmt.Sprintf("identityProviders[%d].audiences", i), "overlaps with provider "+b.Name+": both take tokens of "+
-					quote(a.Issuer)+" "+shared+"; a token must be one provider's")
+					whose+" "+shared+"; a token must be one provider's")
 			}
 		}
 	}

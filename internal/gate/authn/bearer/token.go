@@ -87,6 +87,10 @@ func (t *token) readTarget() (fault string) {
 	if t.issuer, ok = text(t.claims["iss"]); !ok {
 		return "the token has no iss"
 	}
+	return t.readAudiences()
+}
+
+func (t *token) readAudiences() (fault string) {
 	aud, there := t.claims["aud"]
 	switch v := aud.(type) {
 	case string:
