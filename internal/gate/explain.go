@@ -25,6 +25,7 @@ type Question struct {
 // without any effect.
 func (g *Gate) Explain(ctx context.Context, plan *Plan, q Question) (*model.Decision, error) {
 	ex := &Exchange{Plan: plan, Explain: true, ID: "explain"}
+	ex.Trial = true
 	if err := ex.ask(q, g.deps.Now); err != nil {
 		return nil, err
 	}

@@ -144,7 +144,11 @@ func (g *Gate) principal(ctx context.Context, ex *Exchange, p *authn.Proof) (*au
 			if who, err = g.outside(ctx, ex, p, known != nil); err != nil {
 				return nil, err
 			}
-			if who != nil {
+			switch {
+			case who == nil:
+			case ex.Explain: // remembered, it would spare the first real request the look at its claims
+				p = p.As(who)
+			default:
 				p = p.WithPrincipal(who)
 			}
 		}

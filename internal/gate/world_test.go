@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,6 +127,9 @@ type world struct {
 	key       string // alice's API key
 	signer    jose.Signer
 	csrf      *csrf.Check
+	hasher    *secret.Hasher
+
+	upgraded atomic.Int64 // hashes that were made anew
 }
 
 const settled = `
@@ -168,7 +172,7 @@ func newWorld(t testing.TB, document string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, ledger: &ledger{}, key: full, signer: signer, csrf: csrf.New([]byte(strings.Repeat("k", 32))),
+	w := &world{t: t, ledger: &ledger{}, key: full, signer: signer, hasher: hasher, csrf: csrf.New([]byte(strings.Repeat("k", 32))),
 		people: &people{users: map[string]*model.User{
 			"1": {ID: "1", Username: "alice", Kind: model.Person, Active: true, Emails: []string{"alice@example.com"}, Roles: []string{"writer"}, Groups: []string{"staff"},
 				Credentials: []model.Credential{{ID: "p", Type: model.Password, Hash: password}, {ID: id, Type: model.APIKey, Prefix: prefix, Hash: hash}}},
@@ -181,7 +185,8 @@ func newWorld(t testing.TB, document string) *world {
 	}
 	registry := keys.NewRegistry(keys.Options{Dir: dir})
 	t.Cleanup(registry.Close)
-	deps := all.Deps{Lookup: w.directory, Hasher: hasher, Cache: authn.NewCache(0), Keys: registry}
+	deps := all.Deps{Lookup: w.directory, Hasher: hasher, Cache: authn.NewCache(0), Keys: registry,
+		Upgrade: func(_, _, _ string) { w.upgraded.Add(1) }}
 	w.env = gate.Env{ID: "sallyport-1", ExternalURL: "https://api.example.com", BodyBytes: 10 << 20, ClientCA: true,
 		Own: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8443")},
 		Methods: func(set *model.Set) ([]authn.Method, model.Faults) {

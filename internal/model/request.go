@@ -22,6 +22,9 @@ type Request struct {
 	Time   time.Time
 	// Upgrade is the lower-case protocol of a well-formed upgrade request ("" = none).
 	Upgrade string
+	// Trial says that the request was not sent but asked about (explain): what is
+	// found out is the same, and nothing is written, used up, extended or remembered.
+	Trial bool
 }
 
 // TLSFacts are what the handshake settled.

@@ -94,11 +94,16 @@ func (p *Proof) WithPrincipal(who *directory.Principal) *Proof {
 	if c := p.resolved.Load(); c != nil && c.Principal == who {
 		return c
 	}
-	c := &Proof{Method: p.Method, Provider: p.Provider, Principal: who, Credential: p.Credential, Session: p.Session,
-		Subject: p.Subject, Claims: p.Claims, Ambient: p.Ambient, Narrow: p.Narrow, Scopes: p.Scopes,
-		Issued: p.Issued, Expires: p.Expires}
+	c := p.As(who)
 	p.resolved.Store(c)
 	return c
+}
+
+// As is WithPrincipal without the memory.
+func (p *Proof) As(who *directory.Principal) *Proof {
+	return &Proof{Method: p.Method, Provider: p.Provider, Principal: who, Credential: p.Credential, Session: p.Session,
+		Subject: p.Subject, Claims: p.Claims, Ambient: p.Ambient, Narrow: p.Narrow, Scopes: p.Scopes,
+		Issued: p.Issued, Expires: p.Expires}
 }
 
 // Resolved is what WithPrincipal last made of this proof, nil where nothing. Its

@@ -51,18 +51,22 @@ func (m *Method) Authenticate(ctx context.Context, r *model.Request) authn.Resul
 	if p := m.Cache.Get(key, now); p != nil && p.Principal.Fresh() {
 		return p.Found(now)
 	}
+	if r.Trial {
+		return m.verify(ctx, strings.Clone(text), key, now, true)
+	}
 	return m.miss(ctx, text, key, now)
 }
 
 // miss is apart, so that what it captures costs a repeated credential nothing.
 func (m *Method) miss(ctx context.Context, text string, key authn.CacheKey, now time.Time) authn.Result {
 	text = strings.Clone(text)
-	return m.Cache.Once(ctx, key, func(ctx context.Context) authn.Result { return m.verify(ctx, text, key, now) })
+	return m.Cache.Once(ctx, key, func(ctx context.Context) authn.Result { return m.verify(ctx, text, key, now, false) })
 }
 
 // verify does exactly one hash for every username, known or not, with a password
-// or without: the time must not tell who exists.
-func (m *Method) verify(ctx context.Context, text string, key authn.CacheKey, now time.Time) authn.Result {
+// or without: the time must not tell who exists. A trial leaves no trace: a proof
+// that it kept would spare the real login its better hash.
+func (m *Method) verify(ctx context.Context, text string, key authn.CacheKey, now time.Time, trial bool) authn.Result {
 	username, password, fault := parse(text)
 	if fault != "" {
 		return authn.Refuse(model.CredentialInvalid, fault)
@@ -72,7 +76,7 @@ func (m *Method) verify(ctx context.Context, text string, key authn.CacheKey, no
 		return authn.Unavailable("the user cannot be looked up", err)
 	}
 	if p := m.Cache.Get(key, now); p != nil && p.Stands(found) {
-		return m.keep(key, found).Found(now) // changed, but not in this credential
+		return m.keep(key, found, trial).Found(now) // changed, but not in this credential
 	}
 	hash := ""
 	if c := found.Credential; found.Principal != nil && c != nil && c.Type == model.Password {
@@ -89,16 +93,18 @@ func (m *Method) verify(ctx context.Context, text string, key authn.CacheKey, no
 	case !ok:
 		return authn.Refuse(model.CredentialInvalid, why(found, username))
 	}
-	if upgrade && m.Upgrade != nil {
+	if upgrade && m.Upgrade != nil && !trial {
 		userID, credentialID := found.Principal.User.ID, found.Credential.ID
 		m.Hasher.Later(password, func(hash string) { m.Upgrade(userID, credentialID, hash) })
 	}
-	return m.keep(key, found).Found(now)
+	return m.keep(key, found, trial).Found(now)
 }
 
-func (m *Method) keep(key authn.CacheKey, found directory.Found) *authn.Proof {
+func (m *Method) keep(key authn.CacheKey, found directory.Found, trial bool) *authn.Proof {
 	p := authn.Local(model.MethodBasic, found, true)
-	m.Cache.Put(key, p, time.Time{})
+	if !trial {
+		m.Cache.Put(key, p, time.Time{})
+	}
 	return p
 }
 

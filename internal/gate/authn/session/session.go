@@ -64,16 +64,18 @@ func (m *Method) Authenticate(ctx context.Context, r *model.Request) authn.Resul
 	now := authn.At(r, m.now)
 	key := m.cache.Key(authn.SpaceSession, 0, cookie)
 	if p := m.cache.Get(key, now); p != nil && p.Session.Runs(now) && p.Principal.Fresh() && m.vouches[p.Provider] {
-		p.Session.Use(now)
+		if !r.Trial {
+			p.Session.Use(now)
+		}
 		return authn.Result{Outcome: authn.Proven, Proof: p}
 	}
-	return m.miss(ctx, strings.Clone(cookie), key, now)
+	return m.miss(ctx, strings.Clone(cookie), key, now, r.Trial)
 }
 
 // stale is a cookie that counts as none; detail is for audit and explain.
 func stale(detail string) authn.Result { return authn.Result{Outcome: authn.NotMine, Detail: detail} }
 
-func (m *Method) miss(ctx context.Context, cookie string, key authn.CacheKey, now time.Time) authn.Result {
+func (m *Method) miss(ctx context.Context, cookie string, key authn.CacheKey, now time.Time, trial bool) authn.Result {
 	s, err := m.sessions.Find(ctx, cookie, now)
 	if err != nil {
 		return authn.Unavailable("the session cannot be looked up", err)
@@ -94,7 +96,9 @@ func (m *Method) miss(ctx context.Context, cookie string, key authn.CacheKey, no
 	if s.Credential != "" && who.Credential(s.Credential) == nil {
 		return stale("the credential that the session was begun with was taken away")
 	}
-	s.Use(now)
+	if !trial {
+		s.Use(now)
+	}
 	p := &authn.Proof{Method: model.MethodSession, Provider: s.Provider, Principal: who, Session: s, Claims: s.Claims,
 		// Its id stands for the session in the register of streams and in the audit.
 		Credential: &model.Credential{ID: s.ID, Type: "session", CreatedAt: s.Created},
