@@ -30,6 +30,10 @@ var (
 		{"SERVICE", "service"}, {"ACCESS", "access"}, {"MODE", "mode"}}}
 	services = collection{"services", "service", "name", []column{{"NAME", "name"}, {"TARGETS", "targets"}, {"PROTOCOL", "protocol"},
 		{"BALANCE", "balance"}, {"CALLER", "callerCredential"}}}
+	providers = collection{"identityProviders", "provider", "name", []column{{"NAME", "name"}, {"TYPE", "type"}, {"ENABLED", "enabled"},
+		{"ISSUER", "issuer"}, {"PROVISION", "provision"}, {"ROLES", "roles"}}}
+	administrators = collection{"administrators", "administrator", "name", []column{{"NAME", "name"}, {"ROLES", "roles"}, {"ACTIVE", "active"},
+		{"CREATED", "createdAt"}}}
 )
 
 // page is one page of a list.

@@ -37,6 +37,12 @@ func (o object) list(field string, v []string) {
 	o[field] = given
 }
 
+func (o object) flag(field string, v *string) {
+	if v != nil {
+		o[field] = *v == "true"
+	}
+}
+
 // source are the flags by which create and update take fields from elsewhere.
 type source struct {
 	File string   `short:"f" placeholder:"FILE" help:"Take fields from a YAML or JSON file; - is standard input."`

@@ -23,6 +23,9 @@ type grammar struct {
 	Service serviceCommands `cmd:"" help:"Backend services and their targets."`
 	Key     keyCommands     `cmd:"" help:"API keys of users."`
 
+	Provider      providerCommands      `cmd:"" help:"Identity providers, which vouch for users from outside."`
+	Administrator administratorCommands `cmd:"" help:"Who may use the admin API; never users."`
+
 	Explain explainCommand `cmd:"" help:"Explain how a request would be decided, step by step."`
 	Audit   auditCommands  `cmd:"" help:"The record of what happened."`
 

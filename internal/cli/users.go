@@ -47,9 +47,7 @@ func (f *userFlags) object(now time.Time) (object, error) {
 	o.list("emails", f.Email)
 	o.list("groups", f.Group)
 	o.list("roles", f.Role)
-	if f.Active != nil {
-		o["active"] = *f.Active == "true"
-	}
+	o.flag("active", f.Active)
 	if f.Expires != nil {
 		t, err := when(*f.Expires, now)
 		if err != nil {
