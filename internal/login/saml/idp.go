@@ -2,8 +2,6 @@ package saml
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -17,6 +15,7 @@ import (
 
 	schema "github.com/crewjam/saml"
 
+	"github.com/sallyport/sallyport/internal/login/saml/xmlsec"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
@@ -215,7 +214,7 @@ func (idp *identityProvider) addCertificates(list []schema.X509Certificate) {
 		if i > 0 && cert.IsCA {
 			continue
 		}
-		if keyType(cert) == "" {
+		if xmlsec.KeyType(cert) == "" {
 			idp.warnings = append(idp.warnings, "the certificate of "+cert.Subject.String()+" has a key that is too weak, or of a type that is not known")
 			continue
 		}
@@ -227,21 +226,6 @@ func (idp *identityProvider) addCertificates(list []schema.X509Certificate) {
 			idp.certs = append(idp.certs, cert)
 		}
 	}
-}
-
-// keyType names the type of a certificate's key; "" where it is not good enough.
-func keyType(cert *x509.Certificate) string {
-	switch pub := cert.PublicKey.(type) {
-	case *rsa.PublicKey:
-		if n := pub.N.BitLen(); n >= 2048 && n <= 8192 {
-			return fmt.Sprintf("RSA %d", n)
-		}
-	case *ecdsa.PublicKey:
-		if bits := pub.Curve.Params().BitSize; bits >= 256 {
-			return pub.Curve.Params().Name
-		}
-	}
-	return ""
 }
 
 func fingerprint(cert *x509.Certificate) string {

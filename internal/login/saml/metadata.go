@@ -9,14 +9,13 @@ import (
 
 	schema "github.com/crewjam/saml"
 
+	"github.com/sallyport/sallyport/internal/login/saml/xmlsec"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
 const (
 	nsProtocol  = "urn:oasis:names:tc:SAML:2.0:protocol"
 	nsAssertion = "urn:oasis:names:tc:SAML:2.0:assertion"
-	nsDSig      = "http://www.w3.org/2000/09/xmldsig#"
-	nsXEnc      = "http://www.w3.org/2001/04/xmlenc#"
 )
 
 // Metadata is the entity descriptor by which a provider knows the gateway, whose
@@ -25,15 +24,15 @@ func (s *ServiceProvider) Metadata(p *model.IdentityProvider, base *url.URL) ([]
 	if err := usable(p, base); err != nil {
 		return nil, err
 	}
-	own, err := s.own.load(s.o.Dir, s.o.Now())
+	own, err := s.ownPair()
 	if err != nil {
-		return nil, model.NewError(model.Internal, "The gateway met an unexpected fault.").WithCause(err)
+		return nil, err
 	}
 	n, yes := namesOf(p, base), true
 	cert := schema.KeyInfo{X509Data: schema.X509Data{X509Certificates: []schema.X509Certificate{
 		{Data: base64.StdEncoding.EncodeToString(own.cert.Raw)}}}}
 	encryption := schema.KeyDescriptor{Use: "encryption", KeyInfo: cert}
-	for _, a := range announced {
+	for _, a := range xmlsec.Announced {
 		encryption.EncryptionMethods = append(encryption.EncryptionMethods, schema.EncryptionMethod{Algorithm: a})
 	}
 	descriptor := schema.EntityDescriptor{EntityID: n.entityID, SPSSODescriptors: []schema.SPSSODescriptor{{

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/fetch"
+	"github.com/sallyport/sallyport/internal/login/saml/xmlsec"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
@@ -17,6 +19,7 @@ type Status struct {
 	ValidUntil   *time.Time          `json:"validUntil,omitempty"` // of the metadata
 	LastFetch    *time.Time          `json:"lastFetch"`            // null = never
 	LastError    string              `json:"lastError,omitempty"`
+	Cause        fetch.Cause         `json:"cause,omitempty"` // where to look for what is behind it
 	NextRefresh  *time.Time          `json:"nextRefresh,omitempty"`
 	// ClockSkew is how far the provider's clock was from ours in its last answer.
 	ClockSkew string   `json:"clockSkew,omitempty"`
@@ -63,7 +66,7 @@ func (src *source) status(now time.Time) Status {
 		st.LastFetch, st.NextRefresh = &last, &next
 	}
 	if src.lastErr != nil {
-		st.LastError, st.Healthy = src.lastErr.Error(), false
+		st.LastError, st.Healthy, st.Cause = src.lastErr.Error(), false, fetch.CauseOf(src.lastErr)
 	} else if err != nil && src.idp != nil {
 		st.LastError = err.Error()
 	}
@@ -82,7 +85,7 @@ func (src *source) status(now time.Time) Status {
 	}
 	for _, c := range idp.certs {
 		f := fingerprint(c)
-		st.Certificates = append(st.Certificates, CertificateStatus{Subject: c.Subject.String(), Fingerprint: f, Type: keyType(c),
+		st.Certificates = append(st.Certificates, CertificateStatus{Subject: c.Subject.String(), Fingerprint: f, Type: xmlsec.KeyType(c),
 			NotBefore: c.NotBefore, NotAfter: c.NotAfter, FirstSeen: src.seen[f].first, LastSeen: src.seen[f].last})
 		switch {
 		case now.After(c.NotAfter):
