@@ -129,7 +129,7 @@ func (g *Gateway) join() error {
 	g.gate = gate.New(gate.Deps{Directory: g.directory, Provisioner: g.provision, Signer: g.signer,
 		CSRF: csrf.New(csrfKey), Recorder: recorder, Now: time.Now})
 	g.plans.gate = g.gate
-	g.plans.auth = all.Deps{Lookup: g.directory, Hasher: g.hasher, Cache: authn.NewCache(0), Keys: registry, Asker: asker,
+	g.plans.auth = all.Deps{Lookup: g.directory, Hasher: g.hasher, Cache: authn.NewCache(0), Keys: registry, Asker: asker, Replay: authn.NewReplay(all.ProofLife, 0),
 		VerifyClientCert: g.verifyClientCert, Upgrade: g.upgrade}
 	g.plans.env = gate.Env{ID: id, ExternalURL: g.cfg.ExternalURL, BodyBytes: int64(g.cfg.Limits.BodyBytes),
 		TrustedProxies: g.cfg.Trusted, Own: g.addresses(), ClientCA: g.asksForCertificates(), Methods: g.plans.methods}

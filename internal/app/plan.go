@@ -40,6 +40,7 @@ type plans struct {
 func (p *plans) methods(set *model.Set) ([]authn.Method, model.Faults) {
 	d := p.auth
 	d.Providers = set.IdentityProviders
+	d.Hosts = authn.NewHosts(p.env.ExternalURL, set.Routes)
 	return all.New(d)
 }
 

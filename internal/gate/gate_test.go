@@ -190,6 +190,12 @@ func TestTheCallersCredentialIsStrippedOrForwardedAsTheServiceSays(t *testing.T)
 		if want == 1 && !slices.Equal(sent(ex, "X-Backend-Key"), []string{"s3cret"}) {
 			t.Errorf("present: %q", sent(ex, "X-Backend-Key"))
 		}
+		if ex = w.ask("GET /orders", "Authorization", w.token("alice"), "DPoP", "proof"); ex.Err != nil || len(sent(ex, "DPoP")) != want {
+			t.Errorf("DPoP beside a token: %v %q, want %d", ex.Err, sent(ex, "DPoP"), want)
+		}
+		if ex = w.ask("GET /orders", "Authorization", password("alice", "alices"), "DPoP", "proof"); len(sent(ex, "DPoP")) != 0 {
+			t.Error("a DPoP proof goes on that has proved nothing")
+		}
 		// A scheme that proved nothing is not the caller's credential.
 		if ex = w.ask("GET /maybe", "Authorization", "Negotiate abc"); len(sent(ex, "Authorization")) != 0 {
 			t.Errorf("an unproven credential goes on: %q", sent(ex, "Authorization"))

@@ -86,6 +86,10 @@ func (ex *Exchange) caller() {
 			if model.EqualFold(f.Name, "Authorization") && !public {
 				f.Dropped = !forward || !ex.proven(scheme(f.Value))
 			}
+		case len("DPoP"):
+			if model.EqualFold(f.Name, "DPoP") && !public {
+				f.Dropped = !forward || !ex.proven(model.MethodBearer)
+			}
 		case len("X-API-Key"):
 			if model.EqualFold(f.Name, "X-API-Key") && !public {
 				f.Dropped = !forward || !ex.proven(model.MethodAPIKey)
@@ -122,7 +126,7 @@ func scheme(v string) string {
 	switch {
 	case model.EqualFold(s, "Basic"):
 		return model.MethodBasic
-	case model.EqualFold(s, "Bearer"):
+	case model.EqualFold(s, "Bearer"), model.EqualFold(s, "DPoP"):
 		return model.MethodBearer
 	case model.EqualFold(s, "ApiKey"):
 		return model.MethodAPIKey

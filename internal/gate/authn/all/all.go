@@ -26,6 +26,8 @@ type Deps struct {
 	Keys      *keys.Registry
 	Asker     *introspection.Registry  // nil = nobody can be asked about opaque tokens
 	Providers []model.IdentityProvider // of the configuration; not changed afterwards
+	Hosts     *authn.Hosts             // of the configuration: the names that it is called by
+	Replay    *authn.Replay            // of proofs that are good once; nil = one of its own
 	// VerifyClientCert judges a certificate that a front end sent on, by the
 	// listener's clientCA and clientCRL; nil = they are not believed.
 	VerifyClientCert func(leaf *x509.Certificate, intermediates []*x509.Certificate) error
@@ -35,11 +37,17 @@ type Deps struct {
 	Now     func() time.Time // nil = time.Now
 }
 
+// ProofLife is for how long proofs that are good once must be remembered.
+const ProofLife = 2 * bearer.ProofAge
+
 // New is the table for a configuration, and what is wrong between its providers.
 // Their mappings are the plan's to compile.
 func New(d Deps) ([]authn.Method, model.Faults) {
 	if d.Now == nil {
 		d.Now = time.Now
+	}
+	if d.Replay == nil {
+		d.Replay = authn.NewReplay(ProofLife, 0)
 	}
 	if d.Asker == nil {
 		d.Asker = introspection.NewRegistry(introspection.Options{})
@@ -47,7 +55,7 @@ func New(d Deps) ([]authn.Method, model.Faults) {
 	return []authn.Method{
 		&mtls.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Senders: senders(d), Verify: d.VerifyClientCert},
 		trustedheader.New(d.Providers, d.Cache, d.Now),
-		bearer.New(bearer.Deps{Providers: d.Providers, Keys: d.Keys, Asker: d.Asker, Cache: d.Cache, Now: d.Now}),
+		bearer.New(bearer.Deps{Providers: d.Providers, Keys: d.Keys, Asker: d.Asker, Cache: d.Cache, Hosts: d.Hosts, Replay: d.Replay, Now: d.Now}),
 		&apikey.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now},
 		&basic.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Hasher: d.Hasher, Upgrade: d.Upgrade},
 	}, bearer.Overlap(d.Providers)

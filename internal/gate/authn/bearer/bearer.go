@@ -37,23 +37,27 @@ type Method struct {
 	providers []provider                // of type jwt
 	opaque    []*model.IdentityProvider // of type introspection and enabled, in order of name
 	asks      bool                      // there is a provider of type introspection
+	hosts     *authn.Hosts
+	replay    *authn.Replay
 	epoch     uint64
 	now       func() time.Time
 }
 
-// Deps are what the method needs. All but Providers, which must not change
-// afterwards, live as long as the process.
+// Deps are what the method needs. All but Providers and Hosts, which must not
+// change afterwards, live as long as the process.
 type Deps struct {
 	Providers []model.IdentityProvider
 	Keys      *keys.Registry
 	Asker     *introspection.Registry
 	Cache     *authn.Cache
+	Hosts     *authn.Hosts  // under which proofs of possession may be made; of the configuration
+	Replay    *authn.Replay // of proofs
 	Now       func() time.Time
 }
 
 // New makes the method for the jwt and introspection providers among the given.
 func New(d Deps) *Method {
-	m := &Method{cache: d.Cache, keys: d.Keys, asker: d.Asker, now: d.Now}
+	m := &Method{cache: d.Cache, keys: d.Keys, asker: d.Asker, hosts: d.Hosts, replay: d.Replay, now: d.Now}
 	var parts, more []string
 	m.providers, parts = collect(d.Providers)
 	m.opaque, more = collectOpaque(d.Providers)
@@ -65,57 +69,79 @@ func New(d Deps) *Method {
 // Name is the method's name.
 func (m *Method) Name() string { return model.MethodBearer }
 
-// Challenge is that of RFC 6750, 3: an error is named only where a token was sent.
+// Challenge is that of RFC 6750, 3, or of RFC 9449, 7.1 where a token was refused
+// that is bound to a key. An error is named only where a token was sent.
 func (m *Method) Challenge(refusal *model.Error) string {
-	if refusal == nil || !errors.Is(refusal, errToken) {
-		return `Bearer realm="sallyport"`
+	const realm = ` realm="sallyport"`
+	const dpop = `DPoP` + realm + `, algs="` + proofAlgorithms + `"`
+	switch {
+	case refusal == nil:
+		return `Bearer` + realm
+	case errors.Is(refusal, errProof):
+		return dpop + `, error="invalid_dpop_proof"`
+	case errors.Is(refusal, errBound):
+		return dpop + `, error="invalid_token"`
+	case !errors.Is(refusal, errToken):
+		return `Bearer` + realm
+	case refusal.Code == model.CredentialExpired:
+		return `Bearer` + realm + `, error="invalid_token", error_description="The token has expired"`
 	}
-	if refusal.Code == model.CredentialExpired {
-		return `Bearer realm="sallyport", error="invalid_token", error_description="The token has expired"`
-	}
-	return `Bearer realm="sallyport", error="invalid_token"`
+	return `Bearer` + realm + `, error="invalid_token"`
 }
 
 // Authenticate verifies the token in the Authorization field, and nowhere else.
 func (m *Method) Authenticate(ctx context.Context, r *model.Request) authn.Result {
 	raw, found := authn.Authorization(r, "Bearer")
+	bound, other := authn.Authorization(r, "DPoP")
 	switch {
-	case found == authn.Absent:
+	case found == authn.Absent && other == authn.Absent:
 		return authn.Result{}
+	case found != authn.Absent && other != authn.Absent:
+		return refuse(authn.PresenceDetail(authn.Differing))
+	case other != authn.Absent:
+		res := m.token(ctx, r, bound, other, true)
+		switch res.Err { // said of a token that came with a proof
+		case invalidToken:
+			res.Err = boundToken
+		case expiredToken:
+			res.Err = expiredBound
+		}
+		return res
+	}
+	return m.token(ctx, r, raw, found, false)
+}
+
+// token judges the token of either scheme: whether it is good, and then whether it
+// is in the right hands.
+func (m *Method) token(ctx context.Context, r *model.Request, raw string, found authn.Presence, dpop bool) authn.Result {
+	switch {
 	case found != authn.Present:
 		return refuse(authn.PresenceDetail(found))
 	case len(raw) > maxToken:
 		return refuse("the token is longer than 16 KiB")
 	}
 	now := authn.At(r, m.now)
-	if m.asks && !looksLikeJWT(raw) {
-		key := m.cache.Key(authn.SpaceOpaque, m.epoch, raw)
-		if p := m.cache.Get(key, now); p != nil {
-			return finish(p, r)
-		}
-		res := m.verifyOpaque(ctx, raw, key, now)
-		if res.Outcome != authn.Proven {
-			return res
-		}
-		return finish(res.Proof, r)
+	opaque := m.asks && !looksLikeJWT(raw)
+	var key authn.CacheKey
+	if opaque {
+		key = m.cache.Key(authn.SpaceOpaque, m.epoch, raw)
+	} else {
+		key = m.cache.Key(authn.SpaceBearer, m.epoch+m.keys.Generation(), raw)
 	}
-	key := m.cache.Key(authn.SpaceBearer, m.epoch+m.keys.Generation(), raw)
-	if p := m.cache.Get(key, now); p != nil {
-		return finish(p, r)
-	}
-	p, refusal := m.verify(ctx, strings.Clone(raw), now)
+	p := m.cache.Get(key, now)
 	if p == nil {
-		return refusal
+		var refusal authn.Result
+		if opaque {
+			refusal = m.verifyOpaque(ctx, raw, key, now)
+			p = refusal.Proof
+		} else if p, refusal = m.verify(ctx, strings.Clone(raw), now); p != nil {
+			m.cache.Put(key, p, p.Expires)
+		}
+		if p == nil {
+			return refusal
+		}
 	}
-	m.cache.Put(key, p, p.Expires)
-	return finish(p, r)
-}
-
-func finish(p *authn.Proof, r *model.Request) authn.Result {
-	if !bound(p.Claims, r) {
-		return refuse("the token is bound to its sender (cnf), and this request does not come from it or proves it in another way than by its TLS certificate")
-	}
-	return authn.Result{Outcome: authn.Proven, Proof: p}
+	return m.held(p, r, raw, dpop, now)
 }
 
 // verify judges a token that was not seen before: form, provider, signature, and

@@ -210,7 +210,6 @@ func TestBearerKeepsTheContract(t *testing.T) {
 		Good:   request("Authorization", "Bearer "+good),
 		Absent: map[string]func(testing.TB) *model.Request{
 			"Basic":                   request("Authorization", "Basic YTpi"),
-			"a DPoP token":            request("Authorization", "DPoP "+good),
 			"a token in the query":    inQuery,
 			"a token in other fields": request("X-Forwarded-Access-Token", good, "Cookie", "token="+good),
 		},
@@ -220,6 +219,8 @@ func TestBearerKeepsTheContract(t *testing.T) {
 			"a token without its end": bad(good[:strings.LastIndex(good, ".")+1]),
 			"a token with four parts": bad(good + ".x"),
 			"no token":                bad(""),
+			"a plain token as DPoP":   request("Authorization", "DPoP "+good),
+			"a token of either kind":  request("Authorization", "Bearer "+good, "Authorization", "DPoP "+good),
 			"two different tokens":    request("Authorization", "Bearer "+good, "Authorization", "Bearer "+w.token(t, "sub", "other")),
 			"a token of another signer": bad(sign(t, map[string]any{"alg": "ES256", "kid": "ec"}, payload(t, w.claims()), func() any {
 				k, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -692,12 +693,12 @@ func TestSenderConstraintsAreEnforced(t *testing.T) {
 	}
 	tls := &model.TLSFacts{Certificate: mine}
 	for name, cnf := range map[string]any{
-		"DPoP, which cannot be checked here": map[string]any{"jkt": "x"},
-		"both":                               map[string]any{"jkt": "x", "x5t#S256": print},
-		"an empty constraint":                map[string]any{},
-		"an empty fingerprint":               map[string]any{"x5t#S256": ""},
-		"no object":                          "x",
-		"null":                               json.RawMessage("null"),
+		"DPoP, and no proof":   map[string]any{"jkt": "x"},
+		"both":                 map[string]any{"jkt": "x", "x5t#S256": print},
+		"an empty constraint":  map[string]any{},
+		"an empty fingerprint": map[string]any{"x5t#S256": ""},
+		"no object":            "x",
+		"null":                 json.RawMessage("null"),
 	} {
 		if ask(w.token(t, "cnf", cnf), tls) != authn.Bad {
 			t.Errorf("%s is met", name)

@@ -1,9 +1,6 @@
 package bearer
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
 	"strings"
 	"time"
 
@@ -117,24 +114,4 @@ func scopes(claims map[string]any) (out []string) {
 		}
 	}
 	return out
-}
-
-// bound enforces a sender constraint (RFC 8705, 3.1): a token with cnf is worth
-// something only in the hands of who it was issued to. Constraints that cannot be
-// checked here are not met. It is asked on every request, for the token may be
-// cached and the connection another one.
-func bound(claims map[string]any, r *model.Request) bool {
-	cnf, there := claims["cnf"]
-	if !there {
-		return true
-	}
-	m, _ := cnf.(map[string]any)
-	want, _ := m["x5t#S256"].(string)
-	if len(m) != 1 || want == "" || r.TLS == nil || r.TLS.Certificate == nil || r.TLS.CertificateFault != "" {
-		return false
-	}
-	sum := sha256.Sum256(r.TLS.Certificate.Raw)
-	var have [43]byte
-	base64.RawURLEncoding.Encode(have[:], sum[:])
-	return len(want) == len(have) && subtle.ConstantTimeCompare(have[:], []byte(want)) == 1
 }

@@ -133,3 +133,35 @@ func FuzzOpaque(f *testing.F) {
 		}
 	})
 }
+
+// FuzzProof holds the reader of DPoP proofs against a plain one: what it takes is
+// of the right type, shows a public key alone, and is by an asymmetric algorithm.
+func FuzzProof(f *testing.F) {
+	e := base64.RawURLEncoding.EncodeToString
+	const jwk = `{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"`
+	for _, s := range [][2]string{
+		{`{"typ":"dpop+jwt","alg":"ES256","jwk":` + jwk + `}}`, `{"jti":"a","htm":"GET","htu":"https://x/","iat":1}`},
+		{`{"typ":"dpop+jwt","alg":"ES256","jwk":` + jwk + `,"d":"AA"}}`, `{}`},
+		{`{"typ":"dpop+jwt","alg":"HS256","jwk":{"kty":"oct","k":"AA"}}`, `{}`},
+		{`{"typ":"JWT","alg":"none"}`, `{"jti":"a","jti":"b"}`},
+	} {
+		f.Add(s[0], s[1], "AAAA")
+	}
+	f.Fuzz(func(t *testing.T, header, payload, tail string) {
+		p, fault := readProof(e([]byte(header)) + "." + e([]byte(payload)) + "." + tail)
+		if fault != "" {
+			return
+		}
+		var h map[string]any
+		if json.Unmarshal([]byte(header), &h) != nil || h["typ"] != "dpop+jwt" || h["alg"] != p.algorithm || strings.HasPrefix(p.algorithm, "HS") || p.algorithm == "none" {
+			t.Fatalf("took %q", header)
+		}
+		jwk, _ := h["jwk"].(map[string]any)
+		if jwk == nil || jwk["d"] != nil || jwk["k"] != nil || jwk["kty"] == "oct" {
+			t.Fatalf("took the key in %q", header)
+		}
+		if p.signed() {
+			t.Fatalf("a signature that nobody made: %q %q %q", header, payload, tail)
+		}
+	})
+}

@@ -30,6 +30,7 @@ type opaqueWorld struct {
 	endpoints []model.IdentityProvider
 	cache     *authn.Cache
 	asker     *introspection.Registry
+	replay    *authn.Replay
 
 	mu     sync.Mutex
 	knows  map[string]map[string]any // by token, for every endpoint
@@ -51,7 +52,7 @@ func newOpaqueWorld(t testing.TB) *opaqueWorld {
 
 func (o *opaqueWorld) make() *Method {
 	o.method = New(Deps{Providers: append([]model.IdentityProvider{o.provider}, o.endpoints...), Keys: o.reg, Asker: o.asker,
-		Cache: o.cache, Now: func() time.Time { return o.now }})
+		Cache: o.cache, Hosts: authn.NewHosts("https://api.example.com", nil), Replay: o.replay, Now: func() time.Time { return o.now }})
 	return o.method
 }
 
