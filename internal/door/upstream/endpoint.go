@@ -2,10 +2,12 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -76,7 +78,13 @@ func (e *endpoint) answered() {
 
 // refused notes that no connection could be had. The endpoint rests at once, and
 // is woken by a connection that we try ourselves: no caller pays for the attempt.
+// Where it is we who are short of something, the target is as good as before.
 func (e *endpoint) refused(err error) {
+	for _, ours := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, ours) {
+			return
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.shaky.Store(true)

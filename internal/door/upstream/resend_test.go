@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -145,5 +147,21 @@ func TestACallerThatLeavesBeforeThereIsAConnectionRestsNobody(t *testing.T) {
 		if !p.Status()[0].Healthy {
 			t.Error("the target rests")
 		}
+	}
+}
+
+func TestOurOwnShortageRestsNobody(t *testing.T) {
+	dial := func(errno syscall.Errno) error {
+		return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)}
+	}
+	for errno, rests := range map[syscall.Errno]bool{
+		syscall.EMFILE: false, syscall.ENFILE: false, syscall.ENOBUFS: false, syscall.EADDRNOTAVAIL: false,
+		syscall.ECONNREFUSED: true, syscall.ETIMEDOUT: true, syscall.EHOSTUNREACH: true,
+	} {
+		e := endpoints(1)[0]
+		if e.refused(dial(errno)); e.down.Load() != rests {
+			t.Errorf("%v: it rests: %v", errno, !rests)
+		}
+		e.end()
 	}
 }
