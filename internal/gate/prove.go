@@ -89,7 +89,7 @@ func (g *Gate) authenticate(ctx context.Context, ex *Exchange) error {
 	if n == 0 && err.Code == model.CredentialMissing && access == model.AccessOptional {
 		return ex.skip("no credentials on an optional route")
 	}
-	if err.Code == model.CredentialMissing && ex.Route.login != "" {
+	if err.Code == model.CredentialMissing && ex.Route.login != "" && !ex.signedIn() {
 		ex.Login = ex.Route.login + url.QueryEscape(ex.Request.Target)
 	}
 	return err

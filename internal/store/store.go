@@ -110,7 +110,8 @@ type Users interface {
 
 // UserWriter writes users. PutUser replaces the user of that id, or adds it, with
 // all its credentials; ErrExists where the username, or a credential's public
-// name (key id, certificate name, link), is another user's.
+// name (key id, certificate name, link), is another user's. Whom PutUser leaves
+// inactive and DeleteUser deletes has no sessions afterwards.
 type UserWriter interface {
 	PutUser(ctx context.Context, u *UserRecord) error
 	DeleteUser(ctx context.Context, id string) error

@@ -34,6 +34,7 @@ type Facts struct {
 	Session   bool     // a login session: the token is always needed
 	Origins   []string // the route's cors.origins
 	Binding   string   // what the token is bound to, steady for its life
+	Form      *string  // the field csrf of one of the gateway's own forms, in the header's place
 	Disabled  bool     // csrfProtectionDisabled
 }
 
@@ -64,6 +65,9 @@ func (c *Check) Verify(f *Facts) *model.Error {
 		return originRefused
 	}
 	want := c.Token(f.Binding)
+	if f.Form != nil {
+		b.header, b.headers = *f.Form, 1
+	}
 	if !one(b.header, b.headers, want) || !one(b.cookie, b.cookies, want) {
 		return failed
 	}

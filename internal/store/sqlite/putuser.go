@@ -102,6 +102,11 @@ func (tx *session) PutUser(ctx context.Context, rec *store.UserRecord) error {
 	if err != nil {
 		return err
 	}
+	if !rec.User.Active {
+		if err := tx.endSessions(ctx, rec.User.ID); err != nil {
+			return err
+		}
+	}
 	// Most likely it is new and nothing stands in its way: try without looking.
 	if err = tx.addUser(ctx, r); !taken(err) {
 		return err
@@ -284,6 +289,9 @@ func (tx *session) DeleteUser(ctx context.Context, id string) error {
 		return fmt.Errorf("user with id %q: %w", id, store.ErrNotFound)
 	}
 	if err := tx.drop(ctx, old); err != nil {
+		return err
+	}
+	if err := tx.endSessions(ctx, id); err != nil {
 		return err
 	}
 	_, err = tx.exec(ctx, `DELETE FROM users WHERE id = ?`, id)

@@ -124,3 +124,9 @@ func (tx *session) DeleteSessions(ctx context.Context, q store.SessionQuery) (id
 	_, err = tx.exec(ctx, `DELETE FROM sessions`+where, args...)
 	return ids, err
 }
+
+// endSessions takes a user's logins away.
+func (tx *session) endSessions(ctx context.Context, userID string) error {
+	_, err := tx.exec(ctx, `DELETE FROM sessions WHERE user_id = ?`, userID)
+	return err
+}

@@ -95,4 +95,17 @@ func sessions(t *testing.T, s store.Store) {
 	if d := cmp.Diff([]string{"s002", "s003"}, ids(store.SessionQuery{})); d != "" {
 		t.Error(d)
 	}
+	// Who leaves is not signed in when he comes back.
+	update(t, s, func(w store.Writer) error {
+		for _, id := range []string{"u2", "u3"} {
+			u := store.UserRecord{User: model.User{ID: id, Username: id, Kind: model.Person, Active: id != "u2"}, Revision: 1}
+			if err := w.PutUser(ctx, &u); err != nil {
+				return err
+			}
+		}
+		return w.DeleteUser(ctx, "u3")
+	})
+	if got := ids(store.SessionQuery{}); len(got) != 0 {
+		t.Errorf("left: %v", got)
+	}
 }
