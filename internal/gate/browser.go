@@ -118,3 +118,18 @@ func (g *Gate) Password(ctx context.Context, p *Plan, username, password string,
 	}
 	return nil, authn.Refusal(model.CredentialInvalid).WithCause(errors.New("no password was given"))
 }
+
+// binding is what a CSRF token is bound to: the credential that browsers send
+// unasked.
+func binding(userID, method, credentialID string) string {
+	b := userID + "\x00" + method
+	if credentialID != "" {
+		b += "\x00" + credentialID
+	}
+	return b
+}
+
+// SessionBinding is the binding of a session, for the forms on the gateway's own pages.
+func SessionBinding(userID, sessionID string) string {
+	return binding(userID, model.MethodSession, sessionID)
+}

@@ -207,10 +207,10 @@ func (g *Gate) access(ex *Exchange) {
 		a.amr += " " + ex.Client.Method
 	}
 	a.values = ex.Plan.headers.Values(u, a.Subject.Groups(), a.Subject.Roles(), p.Method, cu)
-	a.binding = u.ID + "\x00" + p.Method
+	a.binding = binding(u.ID, p.Method, "")
 	if p.Credential != nil {
 		a.addresses, _ = model.ParsePrefixes(p.Credential.Addresses, "")
-		a.binding += "\x00" + p.Credential.ID
+		a.binding = binding(u.ID, p.Method, p.Credential.ID)
 	}
 	if !ex.Explain {
 		var m any = a
