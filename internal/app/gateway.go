@@ -27,8 +27,10 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/identity"
 	"github.com/sallyport/sallyport/internal/metrics"
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/login"
 	"github.com/sallyport/sallyport/internal/provision"
 	"github.com/sallyport/sallyport/internal/record"
+	"github.com/sallyport/sallyport/internal/session"
 	"github.com/sallyport/sallyport/internal/secret"
 )
 
@@ -61,6 +63,8 @@ type Gateway struct {
 	plans     *plans
 	pools     *upstream.Pools
 	streams   *door.Streams
+	sessions  *session.Book
+	desk      *login.Desk
 	journey   *journey
 	gate      *gate.Gate
 	asking    *fetch.Client // of introspection endpoints
@@ -134,6 +138,9 @@ func (g *Gateway) join() error {
 	g.plans.env = gate.Env{ID: id, ExternalURL: g.cfg.ExternalURL, BodyBytes: int64(g.cfg.Limits.BodyBytes),
 		TrustedProxies: g.cfg.Trusted, Own: g.addresses(), ClientCA: g.asksForCertificates(), Methods: g.plans.methods}
 	g.journey = newJourney(g.gate, g.plans.holder.Load, recorder, g.metrics, g.provision.TouchCredential)
+	if err := g.browsers(); err != nil {
+		return err
+	}
 	g.admin = rest.New(rest.Deps{Provision: g.provision, Passwords: g.hasher, Explain: explainer{g}, Audit: auditor{g.audit},
 		Status: g.status, Ready: g.ready, Record: func(e model.Event) error { return g.audit.Append(&e) },
 		Certificate: g.adminCertificate, Log: g.log, Version: g.opt.Version})
@@ -158,10 +165,15 @@ func (g *Gateway) cut(id string) {
 	defer cancel()
 	p, err := g.directory.User(ctx, id)
 	if err != nil || p == nil || !p.User.Active || p.User.ExpiresAt != nil && !time.Now().Before(*p.User.ExpiresAt) {
+		g.endSessions(ctx, id)
 		g.streams.CutUser(id)
 		return
 	}
 	g.streams.CutUnless(id, func(credential string) bool {
+		if session.IsName(credential) {
+			began := g.sessions.Credential(credential)
+			return g.sessions.Runs(credential) && (began == "" || p.Credential(began) != nil)
+		}
 		c := p.Credential(credential)
 		return c != nil && (c.ExpiresAt == nil || time.Now().Before(*c.ExpiresAt))
 	})

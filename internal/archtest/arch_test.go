@@ -45,7 +45,7 @@ var allowed = []struct {
 	{"login/flow", []string{"model"}},
 	{"login/oidc", []string{"model", "login/flow", "fetch"}},
 	{"login/saml", []string{"model", "login/flow", "fetch"}},
-	{"login", []string{"model", "directory", "session", "login/flow", "problem", "gate", "gate/csrf", "gate/authn", "secret"}},
+	{"login", []string{"model", "directory", "session", "store", "login/flow", "problem", "gate", "gate/csrf", "gate/authn", "secret"}},
 	{"provision", []string{"model", "directory", "store", "strict", "secret"}},
 	{"config", []string{"model", "strict"}},
 	{"listen", []string{"model", "config"}},

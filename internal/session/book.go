@@ -106,11 +106,14 @@ func (b *Book) Begin(ctx context.Context, l *Login) (cookie string, s *directory
 	return cookie, b.remember(r), nil
 }
 
+// prefix begins the name of every session.
+const prefix = "ses_"
+
 // newID is a session's public name: nothing can be done with it but to end it.
 func newID() string {
 	var raw [12]byte
 	_, _ = rand.Read(raw[:])
-	return "ses_" + base64.RawURLEncoding.EncodeToString(raw[:])
+	return prefix + base64.RawURLEncoding.EncodeToString(raw[:])
 }
 
 // clip bounds what a browser says of itself.

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/model"
@@ -130,3 +131,6 @@ func (b *Book) Record(ctx context.Context, id string) (r *store.SessionRecord, k
 	keep, err = b.seal.open(id, list[0].Sealed)
 	return &list[0], keep, err
 }
+
+// IsName says whether a credential's id is the name of a session.
+func IsName(id string) bool { return strings.HasPrefix(id, prefix) }

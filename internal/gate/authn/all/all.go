@@ -12,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/authn/introspection"
 	"github.com/sallyport/sallyport/internal/gate/authn/keys"
 	"github.com/sallyport/sallyport/internal/gate/authn/mtls"
+	"github.com/sallyport/sallyport/internal/gate/authn/session"
 	"github.com/sallyport/sallyport/internal/gate/authn/trustedheader"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/secret"
@@ -20,11 +21,14 @@ import (
 // Deps are what the methods need. All but Providers live as long as the process,
 // so that a new configuration keeps what was verified and fetched.
 type Deps struct {
-	Lookup    authn.Lookup
-	Hasher    *secret.Hasher
-	Cache     *authn.Cache
-	Keys      *keys.Registry
-	Asker     *introspection.Registry  // nil = nobody can be asked about opaque tokens
+	Lookup authn.Lookup
+	Hasher *secret.Hasher
+	Cache  *authn.Cache
+	Keys   *keys.Registry
+	Asker  *introspection.Registry // nil = nobody can be asked about opaque tokens
+	// Sessions are the logins by browsers, and Users whose they are; nil = there are none.
+	Sessions  session.Sessions
+	Users     session.Users
 	Providers []model.IdentityProvider // of the configuration; not changed afterwards
 	Hosts     *authn.Hosts             // of the configuration: the names that it is called by
 	Replay    *authn.Replay            // of proofs that are good once; nil = one of its own
@@ -58,6 +62,7 @@ func New(d Deps) ([]authn.Method, model.Faults) {
 		bearer.New(bearer.Deps{Providers: d.Providers, Keys: d.Keys, Asker: d.Asker, Cache: d.Cache, Hosts: d.Hosts, Replay: d.Replay, Now: d.Now}),
 		&apikey.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now},
 		&basic.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Hasher: d.Hasher, Upgrade: d.Upgrade},
+		session.New(d.Sessions, d.Users, d.Cache, d.Providers, d.Now),
 	}, bearer.Overlap(d.Providers)
 }
 
