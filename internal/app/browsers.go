@@ -3,13 +3,13 @@ package app
 import (
 	"context"
 	"path/filepath"
-	"time"
 
-	"github.com/sallyport/sallyport/internal/fetch"
 	"github.com/sallyport/sallyport/internal/login"
 	"github.com/sallyport/sallyport/internal/login/flow"
+	"github.com/sallyport/sallyport/internal/login/oidc"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/session"
+	"github.com/sallyport/sallyport/internal/store"
 )
 
 // browsers makes what people need who sign in by a browser: sessions, the
@@ -21,7 +21,7 @@ func (g *Gateway) browsers() error {
 	}
 	if g.sessions, err = session.New(session.Options{Store: g.store, Key: key, Settings: g.sessionSettings,
 		Ended:   func(user, id string) { g.streams.CutCredential(user, id) },
-		Refresh: func(ctx context.Context, r *sessionRecord) { g.desk.Refresh(ctx, r) }}); err != nil {
+		Refresh: func(ctx context.Context, r *store.SessionRecord) { g.desk.Refresh(ctx, r) }}); err != nil {
 		return err
 	}
 	g.plans.auth.Sessions, g.plans.auth.Users = g.sessions, g.directory
@@ -33,6 +33,13 @@ func (g *Gateway) browsers() error {
 		Key: key, External: g.cfg.External, Users: g.directory.User, Log: g.log,
 		Record: func(e model.Event) error { return g.audit.AppendSync(&e) }})
 	return err
+}
+
+// protocols are the ways to prove somebody at a provider, by its type.
+func (g *Gateway) protocols() (map[model.ProviderType]flow.Protocol, error) {
+	g.party = oidc.New(oidc.Options{Keys: ProviderKeys{g.plans.keys}, Dir: filepath.Dir(g.cfg.File)})
+	g.plans.retain = append(g.plans.retain, g.party.Retain, func([]model.IdentityProvider) { g.sessions.Retune() })
+	return map[model.ProviderType]flow.Protocol{model.ProviderOIDC: g.party}, nil
 }
 
 // sessionSettings are those in force; the defaults before there are any.

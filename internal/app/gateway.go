@@ -28,6 +28,7 @@ import (
 	"github.com/sallyport/sallyport/internal/metrics"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/login"
+	"github.com/sallyport/sallyport/internal/login/oidc"
 	"github.com/sallyport/sallyport/internal/provision"
 	"github.com/sallyport/sallyport/internal/record"
 	"github.com/sallyport/sallyport/internal/session"
@@ -65,6 +66,8 @@ type Gateway struct {
 	streams   *door.Streams
 	sessions  *session.Book
 	desk      *login.Desk
+	party     *oidc.Party
+	csrf      *csrf.Check
 	journey   *journey
 	gate      *gate.Gate
 	asking    *fetch.Client // of introspection endpoints
@@ -130,8 +133,9 @@ func (g *Gateway) join() error {
 		Hash:   g.hasher.Hash, Verify: g.hasher.Verify}); err != nil {
 		return err
 	}
+	g.csrf = csrf.New(csrfKey)
 	g.gate = gate.New(gate.Deps{Directory: g.directory, Provisioner: g.provision, Signer: g.signer,
-		CSRF: csrf.New(csrfKey), Recorder: recorder, Now: time.Now})
+		CSRF: g.csrf, Recorder: recorder, Now: time.Now})
 	g.plans.gate = g.gate
 	g.plans.auth = all.Deps{Lookup: g.directory, Hasher: g.hasher, Cache: authn.NewCache(0), Keys: registry, Asker: asker, Replay: authn.NewReplay(all.ProofLife, 0),
 		VerifyClientCert: g.verifyClientCert, Upgrade: g.upgrade}
@@ -208,6 +212,9 @@ func (g *Gateway) close() {
 	}
 	if g.pools != nil {
 		g.pools.Close()
+	}
+	if g.party != nil {
+		g.party.Close()
 	}
 	if g.plans != nil {
 		g.plans.keys.Close()

@@ -33,6 +33,8 @@ type plans struct {
 	since  *since // what it does not know yet
 	log    *slog.Logger
 	recent func(n int) []model.User
+	// retain are told the providers of each plan that is put in force.
+	retain []func([]model.IdentityProvider)
 
 	save chan struct{}
 }
@@ -73,6 +75,9 @@ func (p *plans) publish(plan *gate.Plan) {
 	p.asker.Retain(plan.Set.IdentityProviders)
 	old := p.holder.Load()
 	p.holder.Publish(plan)
+	for _, f := range p.retain {
+		f(plan.Set.IdentityProviders)
+	}
 	if old != nil && old.Revision != plan.Revision {
 		p.since.note(everything)
 	}

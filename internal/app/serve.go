@@ -151,7 +151,7 @@ func (g *Gateway) local(host, path string) http.Handler {
 			return http.HandlerFunc(g.keySet)
 		}
 	}
-	return nil
+	return g.desk.Handler(path)
 }
 
 func hostname(host string) string {
@@ -208,6 +208,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}()
 	background.Go(func() { g.plans.keepLastGood(work) })
 	background.Go(func() { g.watchStore(work) })
+	background.Go(func() { g.sessions.Run(work) })
 	failed := make(chan error, len(g.listeners))
 	for _, l := range g.listeners {
 		h := g.handlers(l)
