@@ -3,11 +3,14 @@ package app
 import (
 	"context"
 	"path/filepath"
+	"time"
 
+	"github.com/sallyport/sallyport/internal/directory"
 	"github.com/sallyport/sallyport/internal/login"
 	"github.com/sallyport/sallyport/internal/login/flow"
 	"github.com/sallyport/sallyport/internal/login/oidc"
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/provision"
 	"github.com/sallyport/sallyport/internal/session"
 	"github.com/sallyport/sallyport/internal/store"
 )
@@ -58,4 +61,43 @@ func (g *Gateway) endSessions(ctx context.Context, userID string) {
 	if _, err := g.sessions.End(ctx, session.Which{UserID: userID}); err != nil {
 		g.log.Warn("a user's sessions are over here, and could not be deleted from the store", "user", userID, "cause", err)
 	}
+}
+
+// sessions are the logins as the admin API sees them.
+type sessions struct{ g *Gateway }
+
+// List answers a page of those that run.
+func (s sessions) List(ctx context.Context, user, provider, after string, limit int) ([]model.Session, error) {
+	w := session.Which{Provider: provider}
+	if user != "" {
+		found, err := s.g.directory.Find(ctx, directory.Key{By: directory.ByUsername, A: model.FoldUsername(user)})
+		if err != nil {
+			return nil, err
+		}
+		if found.Principal == nil {
+			return nil, nil
+		}
+		w.UserID = found.Principal.User.ID
+	}
+	return s.g.sessions.List(ctx, w, after, limit)
+}
+
+// Get answers one, nil where there is none that runs.
+func (s sessions) Get(ctx context.Context, id string) (*model.Session, error) {
+	list, err := s.g.sessions.List(ctx, session.Which{ID: id}, "", 1)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
+}
+
+// End records who ends a session, and ends it.
+func (s sessions) End(ctx context.Context, a provision.Actor, m *model.Session) error {
+	if err := s.g.audit.AppendSync(&model.Event{Time: time.Now(), Type: model.EventAdmin, Outcome: "allowed", Reason: a.Reason, RequestID: a.RequestID,
+		Actor: a.Name, ClientIP: a.ClientIP, User: m.User, Provider: m.Provider, Credential: m.ID,
+		Changes: []model.Change{{Kind: "sessions", Name: m.ID, Action: "delete"}}}); err != nil {
+		return (&model.Error{Code: model.AuditUnavailable, RetryAfter: 5, Message: "The end could not be recorded, so the session goes on."}).WithCause(err)
+	}
+	_, err := s.g.sessions.End(ctx, session.Which{ID: m.ID})
+	return err
 }

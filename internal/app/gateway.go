@@ -25,14 +25,14 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/authn/keys"
 	"github.com/sallyport/sallyport/internal/gate/csrf"
 	"github.com/sallyport/sallyport/internal/gate/identity"
-	"github.com/sallyport/sallyport/internal/metrics"
-	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/login"
 	"github.com/sallyport/sallyport/internal/login/oidc"
+	"github.com/sallyport/sallyport/internal/metrics"
+	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/provision"
 	"github.com/sallyport/sallyport/internal/record"
-	"github.com/sallyport/sallyport/internal/session"
 	"github.com/sallyport/sallyport/internal/secret"
+	"github.com/sallyport/sallyport/internal/session"
 )
 
 // Options are what a gateway is started with beside its boot file.
@@ -145,7 +145,7 @@ func (g *Gateway) join() error {
 	if err := g.browsers(); err != nil {
 		return err
 	}
-	g.admin = rest.New(rest.Deps{Provision: g.provision, Passwords: g.hasher, Explain: explainer{g}, Audit: auditor{g.audit},
+	g.admin = rest.New(rest.Deps{Provision: g.provision, Passwords: g.hasher, Explain: explainer{g}, Audit: auditor{g.audit}, Sessions: sessions{g},
 		Status: g.status, Ready: g.ready, Record: func(e model.Event) error { return g.audit.Append(&e) },
 		Certificate: g.adminCertificate, Log: g.log, Version: g.opt.Version})
 	return nil

@@ -22,6 +22,7 @@ type grammar struct {
 	Route   routeCommands   `cmd:"" help:"Routes."`
 	Service serviceCommands `cmd:"" help:"Backend services and their targets."`
 	Key     keyCommands     `cmd:"" help:"API keys of users."`
+	Session sessionCommands `cmd:"" help:"Logins by browsers."`
 
 	Provider      providerCommands      `cmd:"" help:"Identity providers, which vouch for users from outside."`
 	Administrator administratorCommands `cmd:"" help:"Who may use the admin API; never users."`

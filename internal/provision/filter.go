@@ -151,3 +151,30 @@ func asMap(v any) (map[string]any, error) {
 	var m map[string]any
 	return m, json.Unmarshal(b, &m)
 }
+
+// Texts reads a filter whose fields are these texts: for lists that are not
+// collections of the configuration.
+func Texts(filter string, fields ...string) (map[string]string, error) {
+	terms, err := parseFilter(filter)
+	if err != nil {
+		return nil, filterFault(err.Error())
+	}
+	found := map[string]string{}
+	for _, t := range terms {
+		v, ok := t.value.(string)
+		switch {
+		case !slices.Contains(fields, t.field):
+			return nil, filterFault("knows the fields " + strings.Join(fields, ", ") + ", and not " + quote(t.field))
+		case !ok:
+			return nil, filterFault(t.field + " is a text")
+		case found[t.field] != "":
+			return nil, filterFault(t.field + " is asked for twice")
+		}
+		found[t.field] = v
+	}
+	return found, nil
+}
+
+func filterFault(message string) error {
+	return &model.Error{Code: model.Invalid, Message: "The request is not valid.", Faults: model.Faults{{Path: "filter", Message: message}}}
+}

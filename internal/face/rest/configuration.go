@@ -14,8 +14,8 @@ import (
 const (
 	reverseProxyAuthentication = "reverseProxyAuthentication"
 	identityHeaders            = "identityHeaders"
-	sessions                   = "sessions"
-	pages                      = "pages"
+	sessionSettings            = "sessions"
+	pageSettings               = "pages"
 )
 
 // configuration is the operations on the parts of the settings.
@@ -25,8 +25,8 @@ func (h *Handler) configuration() []operation {
 		ops = append(ops, h.setting(at.prefix, at.suffix, reverseProxyAuthentication, model.ReverseProxyAuthentication{}, true)...)
 	}
 	ops = append(ops, h.setting("/v2", "", identityHeaders, model.IdentityHeaders{}, false)...)
-	ops = append(ops, h.setting("/v2", "Setting", sessions, model.Sessions{}, false)...)
-	return append(ops, h.setting("/v2", "Setting", pages, model.Pages{}, false)...)
+	ops = append(ops, h.setting("/v2", "Setting", sessionSettings, model.Sessions{}, false)...)
+	return append(ops, h.setting("/v2", "Setting", pageSettings, model.Pages{}, false)...)
 }
 
 func (h *Handler) setting(prefix, suffix, name string, value any, resets bool) []operation {

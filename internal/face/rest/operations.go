@@ -83,6 +83,7 @@ func (h *Handler) mount() []operation {
 	ops = append(ops, h.configuration()...)
 	ops = append(ops, h.documents()...)
 	ops = append(ops, h.history()...)
+	ops = append(ops, h.sessions()...)
 	return append(ops, h.seeing()...)
 }
 

@@ -22,6 +22,8 @@ type Deps struct {
 	Passwords login.Passwords
 	Explain   Explainer
 	Audit     Audit
+	// Sessions are the logins by browsers; nil = there are none.
+	Sessions Sessions
 	// Status is the answer to GET /v2/status.
 	Status func(ctx context.Context) any
 	// Ready says why the gateway cannot serve; nil = it can.

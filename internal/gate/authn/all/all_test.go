@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/sallyport/sallyport/internal/directory"
 	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/gate/authn/authntest"
 	"github.com/sallyport/sallyport/internal/gate/authn/introspection"
@@ -17,15 +19,21 @@ import (
 func deps(t testing.TB, providers ...model.IdentityProvider) Deps {
 	r := keys.NewRegistry(keys.Options{})
 	t.Cleanup(r.Close)
-	return Deps{Lookup: &authntest.Directory{}, Hasher: secret.NewHasher(secret.Options{}), Cache: authn.NewCache(100), Keys: r, Asker: introspection.NewRegistry(introspection.Options{}), Providers: providers}
+	return Deps{Lookup: &authntest.Directory{}, Hasher: secret.NewHasher(secret.Options{}), Cache: authn.NewCache(100), Keys: r,
+		Asker: introspection.NewRegistry(introspection.Options{}), Providers: providers, Sessions: none{}}
 }
+
+// none are sessions of which none runs.
+type none struct{}
+
+func (none) Find(context.Context, string, time.Time) (*directory.Session, error) { return nil, nil }
 
 func TestTheTableHasEveryMethodInOrder(t *testing.T) {
 	methods, f := New(deps(t))
 	if len(f) > 0 {
 		t.Fatal(f)
 	}
-	want := []string{"mtls", "trustedHeader", "bearer", "apiKey", "basic"}
+	want := []string{"mtls", "trustedHeader", "bearer", "apiKey", "basic", "session"}
 	if len(methods) != len(want) || len(methods) > authn.MaxMethods {
 		t.Fatalf("%d methods", len(methods))
 	}
@@ -41,7 +49,8 @@ func TestTheTableHasEveryMethodInOrder(t *testing.T) {
 
 func TestEachMethodRefusesUnderItsOwnName(t *testing.T) {
 	methods, _ := New(deps(t))
-	r := authntest.Request("Authorization", "Basic x", "Authorization", "Bearer x", "X-API-Key", "x")
+	r := authntest.Request("Authorization", "Basic x", "Authorization", "Bearer x", "X-API-Key", "x",
+		"Cookie", "__Host-sallyport=a; __Host-sallyport=b")
 	r.TLS = &model.TLSFacts{CertificateFault: "expired"}
 	for _, m := range methods {
 		want := authn.Bad

@@ -55,6 +55,17 @@ func (d *Directory) Asked() int {
 	return d.asked
 }
 
+// User finds a user by its id.
+func (d *Directory) User(_ context.Context, id string) (*directory.Principal, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked++
+	if d.fault != nil {
+		return nil, d.fault
+	}
+	return d.users[id], nil
+}
+
 // Find implements authn.Lookup.
 func (d *Directory) Find(_ context.Context, key directory.Key) (directory.Found, error) {
 	d.mu.Lock()

@@ -56,6 +56,8 @@ func (m *Method) Name() string { return model.MethodSession }
 func (m *Method) Authenticate(ctx context.Context, r *model.Request) authn.Result {
 	cookie, found := find(r.Fields)
 	switch {
+	case m.sessions == nil:
+		return authn.Result{}
 	case found == authn.Differing: // somebody planted another: nobody can say whose request it is
 		return authn.Refuse(model.CredentialInvalid, authn.PresenceDetail(found))
 	case found != authn.Present || cookie == "" || len(cookie) > longest:
