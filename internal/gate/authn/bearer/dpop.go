@@ -167,7 +167,12 @@ func (m *Method) possession(r *model.Request, token, jkt string, now time.Time) 
 	if !ok || len(jti) > 512 {
 		return refuseProof("the proof has no jti"), false
 	}
-	first, room := m.replay.First(now, "dpop", p.thumbprint, jti)
+	first, room := true, true
+	if r.Trial { // else asking about a request would use its proof up
+		first = !m.replay.Seen(now, "dpop", p.thumbprint, jti)
+	} else {
+		first, room = m.replay.First(now, "dpop", p.thumbprint, jti)
+	}
 	switch {
 	case !room:
 		return authn.Unavailable("more DPoP proofs came than can be told from repeated ones", nil), false

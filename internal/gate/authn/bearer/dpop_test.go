@@ -206,6 +206,24 @@ func TestAProofIsGoodOnce(t *testing.T) {
 	}
 }
 
+func TestAskingAboutAProofDoesNotUseItUp(t *testing.T) {
+	h := newHolder(t)
+	proof := h.proof(t, h.token)
+	ask := func(trial bool) authn.Result {
+		r := h.request("Authorization", "DPoP "+h.token, "DPoP", proof)
+		r.Trial = trial
+		return h.send(r)
+	}
+	for i, x := range []struct {
+		trial bool
+		want  authn.Outcome
+	}{{true, authn.Proven}, {true, authn.Proven}, {false, authn.Proven}, {true, authn.Bad}, {false, authn.Bad}} {
+		if r := ask(x.trial); r.Outcome != x.want {
+			t.Errorf("%d, trial %v: %v %s", i, x.trial, r.Outcome, r.Detail)
+		}
+	}
+}
+
 func TestABoundTokenIsWorthNothingWithoutItsKey(t *testing.T) {
 	h := newHolder(t)
 	plain := h.world.token(t)
