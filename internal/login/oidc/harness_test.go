@@ -66,7 +66,9 @@ func (k registryKeys) status(st keys.Status) KeysStatus {
 	return out
 }
 
-func (k registryKeys) Status(p *model.IdentityProvider) KeysStatus { return k.status(k.r.For(p).Status()) }
+func (k registryKeys) Status(p *model.IdentityProvider) KeysStatus {
+	return k.status(k.r.For(p).Status())
+}
 
 func (k registryKeys) Fetch(ctx context.Context, p *model.IdentityProvider) (KeysStatus, error) {
 	st, err := k.r.Fetch(ctx, p)

@@ -222,10 +222,14 @@ func TestUserInfoAddsClaimsAndOutweighsNothing(t *testing.T) {
 		cause string
 		check func(map[string]any) bool
 	}{
-		{"further claims are added", nil, "", "", func(c map[string]any) bool { return c["email"] == "alice@example.com" && c["preferred_username"] == "alice" }},
+		{"further claims are added", nil, "", "", func(c map[string]any) bool {
+			return c["email"] == "alice@example.com" && c["preferred_username"] == "alice"
+		}},
 		{"the signed token wins", func(m map[string]any) { m["preferred_username"] = "root" }, "", "", func(c map[string]any) bool { return c["preferred_username"] == "alice" }},
 		{"claims about the token are not taken, even where it lacks them", func(m map[string]any) { m["acr"], m["amr"], m["iss"], m["sid"] = "gold", []any{"mfa"}, "x", "s-2" }, "", "",
-			func(c map[string]any) bool { return c["acr"] == nil && c["amr"] == nil && c["iss"] != "x" && c["sid"] == "s-1" }},
+			func(c map[string]any) bool {
+				return c["acr"] == nil && c["amr"] == nil && c["iss"] != "x" && c["sid"] == "s-1"
+			}},
 		{"another subject is refused", func(m map[string]any) { m["sub"] = "bob-1" }, model.CredentialInvalid, "UserInfo is of the subject", nil},
 		{"no subject is refused", func(m map[string]any) { delete(m, "sub") }, model.CredentialInvalid, "UserInfo is of the subject", nil},
 		{"a subject that is no text is refused", func(m map[string]any) { m["sub"] = []any{"alice-1"} }, model.CredentialInvalid, "UserInfo is of the subject", nil},
