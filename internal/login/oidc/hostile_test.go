@@ -444,3 +444,12 @@ func TestNothingOutlivesItsCaller(t *testing.T) {
 	_, err = w.party.Begin(context.Background(), w.attempt())
 	expect(t, err, model.IdentityUnavailable, "")
 }
+
+func TestAMomentIsBoundedOnBothSides(t *testing.T) {
+	for v, ok := range map[any]bool{0.0: true, 1.9e9: true, 253402300799.0: true, 253402300800.0: false, 1e300: false, -1.0: false, "1": false, nil: false, true: false} {
+		token := &jwt{claims: map[string]any{"exp": v}}
+		if at, err := token.moment("exp"); (err == nil) != ok || ok && at.IsZero() {
+			t.Errorf("%v: %v, %v", v, at, err)
+		}
+	}
+}

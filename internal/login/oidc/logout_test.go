@@ -47,6 +47,8 @@ func TestALogoutTokenEndsWhatItNamesAndNothingElse(t *testing.T) {
 		{"of the future", good, func(w *world, c map[string]any) { c["iat"] = w.clock.now().Unix() + 31 }, "iat"},
 		{"expired", good, func(w *world, c map[string]any) { c["exp"] = w.clock.now().Unix() - 30 }, "expired"},
 		{"old, and never expiring", good, func(w *world, c map[string]any) { c["iat"] = w.clock.now().Unix() - 3600; delete(c, "exp") }, "older"},
+		{"that expires at 1e300", good, func(_ *world, c map[string]any) { c["exp"] = 1e300 }, "its exp is no moment"},
+		{"that was issued at a text", good, func(_ *world, c map[string]any) { c["iat"] = "now" }, "iat"},
 		{"of another issuer", good, func(_ *world, c map[string]any) { c["iss"] = "https://evil.example" }, "issuer"},
 		{"for another client", good, func(_ *world, c map[string]any) { c["aud"] = []any{"other"} }, "not for this client"},
 		{"signed by none", `{"alg":"none"}`, nil, "none"},
@@ -123,4 +125,11 @@ func TestALogoutTokenOfAProviderThatIsDownIsNotJudged(t *testing.T) {
 	w.idp.Close()
 	_, err := w.party.Logout(context.Background(), w.provider, token)
 	expect(t, err, model.IdentityUnavailable, "")
+}
+
+func TestALogoutTokenIsSignedByWhatTheProviderAnnounces(t *testing.T) {
+	w := newWorld(t)
+	w.idp.doc = func(d map[string]any) { d["id_token_signing_alg_values_supported"] = []any{"RS256"} }
+	_, err := w.party.Logout(context.Background(), w.provider, w.idp.key.sign([]byte(`{"alg":"ES256","kid":"key-1"}`), jsonOf(w.logoutClaims())))
+	expect(t, err, model.CredentialInvalid, "does not announce")
 }

@@ -181,6 +181,36 @@ func TestWhatAProviderAssertsNoLongerIsTakenAway(t *testing.T) {
 			}
 		})
 	}
+	t.Run("and does not come back from an old id token that has it", func(t *testing.T) {
+		w := newWorld(t)
+		w.provider.UserInfo = true
+		w.idp.claims = func(c map[string]any) { c["groups"] = []any{"admins"} }
+		w.idp.info = func(m map[string]any) { m["groups"] = []any{"staff"} }
+		id := w.mustLogin()
+		if fmt.Sprint(id.Claims["groups"]) != "[admins]" {
+			t.Errorf("the fresh token does not win: %v", id.Claims)
+		}
+		w.idp.set(func() { w.idp.answer = func(a map[string]any) { delete(a, "id_token") } })
+		for _, groups := range []any{[]any{"staff"}, nil, nil, []any{"other"}, nil} {
+			w.idp.set(func() {
+				w.idp.info = func(m map[string]any) {
+					if delete(m, "groups"); groups != nil {
+						m["groups"] = groups
+					}
+				}
+			})
+			next, err := w.party.Refresh(context.Background(), w.provider, id.Keep)
+			if err != nil || fmt.Sprint(next.Claims["groups"]) != fmt.Sprint(groups) {
+				t.Fatalf("%v: groups are not %v but %v", err, groups, next.Claims["groups"])
+			}
+			id = next
+		}
+		w.idp.set(func() { w.idp.answer = nil })
+		next, err := w.party.Refresh(context.Background(), w.provider, id.Keep)
+		if err != nil || fmt.Sprint(next.Claims["groups"]) != "[admins]" {
+			t.Errorf("a new token is not believed: %v %+v", err, next)
+		}
+	})
 	t.Run("UserInfo outweighs an old id token, but not what it says of itself", func(t *testing.T) {
 		w := newWorld(t)
 		w.provider.UserInfo = true

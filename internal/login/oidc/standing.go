@@ -22,8 +22,8 @@ type kept struct {
 	ClientID     string `json:"client"`
 	IDToken      string `json:"id,omitempty"`
 	RefreshToken string `json:"refresh,omitempty"`
-	// Described are the claims that UserInfo gave and the id token did not outweigh:
-	// what it gives no longer is taken away.
+	// Described are the claims that UserInfo has given since the id token came: what it
+	// gives no longer is taken away, though the old token still has it.
 	Described []string `json:"described,omitempty"`
 }
 
@@ -97,20 +97,22 @@ func (r *Party) describe(ctx context.Context, p *model.IdentityProvider, m *meta
 
 func (s *standing) merge(said map[string]any) {
 	out := maps.Clone(s.claims)
-	for _, gone := range s.kept.Described {
-		delete(out, gone)
-	}
 	var described []string
+	if s.old {
+		described = s.kept.Described
+		for _, claim := range described {
+			delete(out, claim)
+		}
+	}
 	for claim, v := range said {
 		if slices.Contains(protected, claim) {
 			continue
 		}
-		_, signed := s.claims[claim]
-		if !signed || s.old {
+		described = append(described, claim)
+		if _, signed := s.claims[claim]; !signed || s.old {
 			out[claim] = v
-			described = append(described, claim)
 		}
 	}
 	slices.Sort(described)
-	s.claims, s.kept.Described = out, described
+	s.claims, s.kept.Described = out, slices.Compact(described)
 }
