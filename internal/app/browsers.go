@@ -9,6 +9,7 @@ import (
 	"github.com/sallyport/sallyport/internal/login"
 	"github.com/sallyport/sallyport/internal/login/flow"
 	"github.com/sallyport/sallyport/internal/login/oidc"
+	"github.com/sallyport/sallyport/internal/login/saml"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/provision"
 	"github.com/sallyport/sallyport/internal/session"
@@ -28,21 +29,19 @@ func (g *Gateway) browsers() error {
 		return err
 	}
 	g.plans.auth.Sessions, g.plans.auth.Users = g.sessions, g.directory
-	protocols, err := g.protocols()
-	if err != nil {
-		return err
-	}
-	g.desk, err = login.New(login.Deps{Sessions: g.sessions, Plan: g.plans.holder.Load, Gate: g.gate, Protocols: protocols, CSRF: g.csrf,
+	g.desk, err = login.New(login.Deps{Sessions: g.sessions, Plan: g.plans.holder.Load, Gate: g.gate, Protocols: g.protocols(), CSRF: g.csrf,
 		Key: key, External: g.cfg.External, Users: g.directory.User, Log: g.log,
 		Record: func(e model.Event) error { return g.audit.AppendSync(&e) }})
 	return err
 }
 
 // protocols are the ways to prove somebody at a provider, by its type.
-func (g *Gateway) protocols() (map[model.ProviderType]flow.Protocol, error) {
+func (g *Gateway) protocols() map[model.ProviderType]flow.Protocol {
 	g.party = oidc.New(oidc.Options{Keys: ProviderKeys{g.plans.keys}, Dir: filepath.Dir(g.cfg.File)})
-	g.plans.retain = append(g.plans.retain, g.party.Retain, func([]model.IdentityProvider) { g.sessions.Retune() })
-	return map[model.ProviderType]flow.Protocol{model.ProviderOIDC: g.party}, nil
+	base := filepath.Dir(g.cfg.File)
+	g.saml = saml.New(saml.Options{Dir: filepath.Join(g.cfg.DataDir, "saml"), Base: base})
+	g.plans.retain = append(g.plans.retain, g.party.Retain, g.saml.Retain, func([]model.IdentityProvider) { g.sessions.Retune() })
+	return map[model.ProviderType]flow.Protocol{model.ProviderOIDC: g.party, model.ProviderSAML: g.saml}
 }
 
 // sessionSettings are those in force; the defaults before there are any.

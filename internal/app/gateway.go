@@ -27,6 +27,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/identity"
 	"github.com/sallyport/sallyport/internal/login"
 	"github.com/sallyport/sallyport/internal/login/oidc"
+	"github.com/sallyport/sallyport/internal/login/saml"
 	"github.com/sallyport/sallyport/internal/metrics"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/provision"
@@ -67,6 +68,7 @@ type Gateway struct {
 	sessions  *session.Book
 	desk      *login.Desk
 	party     *oidc.Party
+	saml      *saml.ServiceProvider
 	csrf      *csrf.Check
 	journey   *journey
 	gate      *gate.Gate
@@ -215,6 +217,7 @@ func (g *Gateway) close() {
 	}
 	if g.party != nil {
 		g.party.Close()
+		g.saml.Close()
 	}
 	if g.plans != nil {
 		g.plans.keys.Close()

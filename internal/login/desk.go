@@ -46,7 +46,7 @@ type Metadata interface {
 // FrontLogout is a protocol whose providers end sessions through the browser. The
 // departure is the answer that the provider waits for; nil = there is none.
 type FrontLogout interface {
-	Logout(ctx context.Context, p *model.IdentityProvider, base *url.URL, back *flow.Return) (*flow.Ended, *flow.Departure, error)
+	Logout(ctx context.Context, a *flow.Attempt, back *flow.Return) (*flow.Ended, *flow.Departure, error)
 }
 
 // Deps are what the desk needs; all are required but Log and Now.
@@ -151,3 +151,4 @@ func (d *Desk) route(path string) (func(*visit) error, bool) {
 	}
 	return nil, false
 }
+

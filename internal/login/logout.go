@@ -187,6 +187,19 @@ func (v *visit) metadata(name string) error {
 	return nil
 }
 
+// departed is the logout that we began at a provider, by the state that it brings
+// back; one that nobody began where the provider began it.
+func (v *visit) departed(p *model.IdentityProvider) *flow.Attempt {
+	state := v.query.Get("RelayState")
+	if v.form != nil {
+		state = v.form.Get("RelayState")
+	}
+	if a, err := v.desk.states.open(state); err == nil && a.Provider == p.Name {
+		return v.desk.attempt(p, a, state)
+	}
+	return &flow.Attempt{Provider: p, Base: v.desk.External, Began: v.now}
+}
+
 // singleLogout is a SAML provider ending sessions through the browser, or its
 // answer to our own request.
 func (v *visit) singleLogout(name string) error {
@@ -198,7 +211,7 @@ func (v *visit) singleLogout(name string) error {
 	if !ok {
 		return model.NewError(model.NotFound, "That provider ends no sessions here.")
 	}
-	e, out, err := l.Logout(v.r.Context(), p, v.desk.External, &flow.Return{Request: v.r, Query: v.query, Form: v.form})
+	e, out, err := l.Logout(v.r.Context(), v.departed(p), &flow.Return{Request: v.r, Query: v.query, Form: v.form})
 	if err != nil {
 		v.desk.note(v, &model.Event{Outcome: "denied", Provider: name}, err)
 		return err
