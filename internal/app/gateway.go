@@ -147,7 +147,7 @@ func (g *Gateway) join() error {
 	if err := g.browsers(); err != nil {
 		return err
 	}
-	g.admin = rest.New(rest.Deps{Provision: g.provision, Passwords: g.hasher, Explain: explainer{g}, Audit: auditor{g.audit}, Sessions: sessions{g},
+	g.admin = rest.New(rest.Deps{Provision: g.provision, Passwords: g.hasher, Explain: explainer{g}, Audit: auditor{g.audit}, Sessions: sessions{g}, Providers: checker{g},
 		Status: g.status, Ready: g.ready, Record: func(e model.Event) error { return g.audit.Append(&e) },
 		Certificate: g.adminCertificate, Log: g.log, Version: g.opt.Version})
 	return nil

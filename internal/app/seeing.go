@@ -75,16 +75,6 @@ type Dependency struct {
 	Detail  string `json:"detail,omitempty"`
 }
 
-// ProviderStatus is an identity provider with its keys.
-type ProviderStatus struct {
-	Name    string             `json:"name"`
-	Type    model.ProviderType `json:"type"`
-	Enabled bool               `json:"enabled"`
-	Keys    any                `json:"keys,omitempty"`
-	// Endpoint is how asking about tokens fares, for the type introspection.
-	Endpoint any `json:"endpoint,omitempty"`
-}
-
 // Node is a machine and the revision that it serves.
 type Node struct {
 	Node     string    `json:"node"`
@@ -117,15 +107,7 @@ func (g *Gateway) status(ctx context.Context) any {
 		}
 		s.Nodes = []Node{{Node: plan.ID(), Revision: serves, Seen: time.Now().UTC()}}
 		for i := range plan.Set.IdentityProviders {
-			p := &plan.Set.IdentityProviders[i]
-			ps := ProviderStatus{Name: p.Name, Type: p.Type, Enabled: p.Enabled}
-			switch p.Type {
-			case model.ProviderJWT:
-				ps.Keys = g.plans.keys.For(p).Status()
-			case model.ProviderIntrospection:
-				ps.Endpoint = g.plans.asker.Status(p)
-			}
-			s.Providers = append(s.Providers, ps)
+			s.Providers = append(s.Providers, g.provider(&plan.Set.IdentityProviders[i]))
 		}
 	}
 	for _, l := range g.listeners {
@@ -172,22 +154,7 @@ func (g *Gateway) sources() metrics.Sources {
 			d := g.directory.Stats()
 			return []metrics.CacheState{{Name: "directory", Hits: d.Hits + d.Nobodies, Misses: d.Loads}}
 		},
-		Providers: func() (out []metrics.State) {
-			p := g.plans.holder.Load()
-			if p == nil {
-				return nil
-			}
-			for i := range p.Set.IdentityProviders {
-				switch pr := &p.Set.IdentityProviders[i]; {
-				case !pr.Enabled:
-				case pr.Type == model.ProviderJWT:
-					out = append(out, metrics.State{Name: pr.Name, Up: g.plans.keys.For(pr).Status().Healthy})
-				case pr.Type == model.ProviderIntrospection:
-					out = append(out, metrics.State{Name: pr.Name, Up: g.plans.asker.Status(pr).Healthy})
-				}
-			}
-			return out
-		},
+		Providers: g.providerStates,
 	}
 }
 

@@ -12,6 +12,7 @@ type providerCommands struct {
 	Create providerCreate `cmd:"" help:"Create an identity provider."`
 	Update providerUpdate `cmd:"" help:"Change fields of an identity provider."`
 	Delete providerDelete `cmd:"" help:"Delete identity providers, with the links that users have to them."`
+	Check  providerCheck  `cmd:"" help:"Ask identity providers freshly, and say what stands in the way of their users."`
 }
 
 type (

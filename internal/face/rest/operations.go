@@ -84,6 +84,7 @@ func (h *Handler) mount() []operation {
 	ops = append(ops, h.documents()...)
 	ops = append(ops, h.history()...)
 	ops = append(ops, h.sessions()...)
+	ops = append(ops, h.checks()...)
 	return append(ops, h.seeing()...)
 }
 

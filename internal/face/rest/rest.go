@@ -24,6 +24,8 @@ type Deps struct {
 	Audit     Audit
 	// Sessions are the logins by browsers; nil = there are none.
 	Sessions Sessions
+	// Providers asks identity providers; nil = they cannot be asked.
+	Providers Checker
 	// Status is the answer to GET /v2/status.
 	Status func(ctx context.Context) any
 	// Ready says why the gateway cannot serve; nil = it can.
