@@ -89,7 +89,7 @@ func parseMetadata(b []byte) (*identityProvider, error) {
 		found = idp
 	}
 	if found == nil {
-		return nil, errNoIDP
+		return nil, errors.New("has no identity provider that speaks SAML 2.0")
 	}
 	return found, nil
 }

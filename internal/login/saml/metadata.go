@@ -2,11 +2,9 @@ package saml
 
 import (
 	"encoding/base64"
-	"encoding/xml"
-	"errors"
-	"fmt"
 	"net/url"
 
+	"github.com/beevik/etree"
 	schema "github.com/crewjam/saml"
 
 	"github.com/sallyport/sallyport/internal/login/saml/xmlsec"
@@ -14,12 +12,14 @@ import (
 )
 
 const (
+	nsMetadata  = "urn:oasis:names:tc:SAML:2.0:metadata"
 	nsProtocol  = "urn:oasis:names:tc:SAML:2.0:protocol"
 	nsAssertion = "urn:oasis:names:tc:SAML:2.0:assertion"
 )
 
 // Metadata is the entity descriptor by which a provider knows the gateway, whose
-// outside address is base.
+// outside address is base. It does not say how long it holds: operators hand it to
+// providers that never look again.
 func (s *ServiceProvider) Metadata(p *model.IdentityProvider, base *url.URL) ([]byte, error) {
 	if err := usable(p, base); err != nil {
 		return nil, err
@@ -28,35 +28,43 @@ func (s *ServiceProvider) Metadata(p *model.IdentityProvider, base *url.URL) ([]
 	if err != nil {
 		return nil, err
 	}
-	n, yes := namesOf(p, base), true
-	cert := schema.KeyInfo{X509Data: schema.X509Data{X509Certificates: []schema.X509Certificate{
-		{Data: base64.StdEncoding.EncodeToString(own.cert.Raw)}}}}
-	encryption := schema.KeyDescriptor{Use: "encryption", KeyInfo: cert}
-	for _, a := range xmlsec.Announced {
-		encryption.EncryptionMethods = append(encryption.EncryptionMethods, schema.EncryptionMethod{Algorithm: a})
+	n := namesOf(p, base)
+	root := etree.NewElement("md:EntityDescriptor")
+	root.CreateAttr("xmlns:md", nsMetadata)
+	root.CreateAttr("xmlns:ds", xmlsec.NSDSig)
+	root.CreateAttr("entityID", n.entityID)
+	sp := add(root, "md:SPSSODescriptor", "AuthnRequestsSigned", "true", "WantAssertionsSigned", "true", "protocolSupportEnumeration", nsProtocol)
+	for _, use := range []string{"signing", "encryption"} {
+		k := add(sp, "md:KeyDescriptor", "use", use)
+		add(add(add(k, "ds:KeyInfo"), "ds:X509Data"), "ds:X509Certificate").SetText(base64.StdEncoding.EncodeToString(own.cert.Raw))
+		if use == "encryption" {
+			for _, a := range xmlsec.Announced() {
+				add(k, "md:EncryptionMethod", "Algorithm", a)
+			}
+		}
 	}
-	descriptor := schema.EntityDescriptor{EntityID: n.entityID, SPSSODescriptors: []schema.SPSSODescriptor{{
-		SSODescriptor: schema.SSODescriptor{
-			RoleDescriptor: schema.RoleDescriptor{
-				ProtocolSupportEnumeration: nsProtocol,
-				KeyDescriptors:             []schema.KeyDescriptor{{Use: "signing", KeyInfo: cert}, encryption},
-			},
-			SingleLogoutServices: []schema.Endpoint{
-				{Binding: schema.HTTPRedirectBinding, Location: n.slo},
-				{Binding: schema.HTTPPostBinding, Location: n.slo},
-			},
-			NameIDFormats: []schema.NameIDFormat{
-				schema.PersistentNameIDFormat, schema.EmailAddressNameIDFormat, schema.UnspecifiedNameIDFormat},
-		},
-		AuthnRequestsSigned:       &yes,
-		WantAssertionsSigned:      &yes,
-		AssertionConsumerServices: []schema.IndexedEndpoint{{Binding: schema.HTTPPostBinding, Location: n.acs, Index: 0, IsDefault: &yes}},
-	}}}
-	b, err := xml.MarshalIndent(&descriptor, "", "  ")
+	add(sp, "md:SingleLogoutService", "Binding", schema.HTTPRedirectBinding, "Location", n.slo)
+	add(sp, "md:SingleLogoutService", "Binding", schema.HTTPPostBinding, "Location", n.slo)
+	for _, f := range []schema.NameIDFormat{schema.PersistentNameIDFormat, schema.EmailAddressNameIDFormat, schema.UnspecifiedNameIDFormat} {
+		add(sp, "md:NameIDFormat").SetText(string(f))
+	}
+	add(sp, "md:AssertionConsumerService", "Binding", schema.HTTPPostBinding, "Location", n.acs, "index", "0", "isDefault", "true")
+	doc := etree.NewDocument()
+	doc.CreateProcInst("xml", `version="1.0" encoding="UTF-8"`)
+	doc.SetRoot(root)
+	doc.Indent(2)
+	b, err := doc.WriteToBytes()
 	if err != nil {
-		return nil, model.AsError(fmt.Errorf("writing the metadata: %w", err))
+		return nil, model.AsError(err)
 	}
-	return append([]byte(xml.Header), append(b, '\n')...), nil
+	return b, nil
 }
 
-var errNoIDP = errors.New("has no identity provider that speaks SAML 2.0")
+// add makes a child with attributes, given as names and values.
+func add(el *etree.Element, tag string, attrs ...string) *etree.Element {
+	c := el.CreateElement(tag)
+	for i := 0; i+1 < len(attrs); i += 2 {
+		c.CreateAttr(attrs[i], attrs[i+1])
+	}
+	return c
+}

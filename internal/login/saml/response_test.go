@@ -132,7 +132,9 @@ func TestWhatAnAssertionMustSay(t *testing.T) {
 		{"an assertion of last hour", swap(`ID="_assertion" Version="2.0" IssueInstant="`+at(0), `ID="_assertion" Version="2.0" IssueInstant="`+at(-time.Hour)), "too long ago"},
 		{"an assertion of the next hour", swap(`ID="_assertion" Version="2.0" IssueInstant="`+at(0), `ID="_assertion" Version="2.0" IssueInstant="`+at(time.Hour)), "yet to come"},
 		{"a response of last hour", swap(`ID="_response" Version="2.0" IssueInstant="`+at(0), `ID="_response" Version="2.0" IssueInstant="`+at(-time.Hour)), "too long ago"},
-		{"another issuer of the response", func(s string) string { return strings.Replace(s, "<saml:Issuer>"+idpEntity, "<saml:Issuer>https://evil", 1) }, "Issuer"},
+		{"another issuer of the response", func(s string) string {
+			return strings.Replace(s, "<saml:Issuer>"+idpEntity, "<saml:Issuer>https://evil", 1)
+		}, "Issuer"},
 		{"an encrypted name", swap("<saml:NameID", "<saml:EncryptedID/><saml:NameID"), "encrypt the whole"},
 		{"encrypted attributes", swap("<saml:AttributeStatement>", "<saml:AttributeStatement><saml:EncryptedAttribute/>"), "encrypt the whole"},
 		{"no status", cut("<samlp:Status>", "</samlp:Status>"), "no Status"},

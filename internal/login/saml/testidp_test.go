@@ -348,3 +348,11 @@ func (w *world) encrypted(t testing.TB, assertion string, e encryption) string {
 		`<xenc:CipherData><xenc:CipherValue>` + base64.StdEncoding.EncodeToString(sealed) + `</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData></saml:EncryptedAssertion>`
 }
 
+func (w *world) certs(t testing.TB) []*x509.Certificate {
+	t.Helper()
+	_, idp, err := w.sp.current(context.Background(), w.provider)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return idp.certs
+}

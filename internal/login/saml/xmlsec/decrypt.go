@@ -20,11 +20,11 @@ const (
 	oaep11   = nsXEnc11 + "rsa-oaep"
 )
 
-// Announced are the methods of encryption, in the order in which a provider should
-// choose one. CBC is there for the many that know nothing else; that all failures
-// are answered alike is what keeps it from being an oracle.
-var Announced = []string{
-	nsXEnc11 + "aes256-gcm", nsXEnc11 + "aes128-gcm", NSXEnc + "aes256-cbc", NSXEnc + "aes128-cbc", oaep11, oaep,
+// Announced lists the methods of encryption that metadata names, in the order in
+// which a provider should choose. CBC is there for the many that know nothing else;
+// that all failures are answered alike is what keeps it from being an oracle.
+func Announced() []string {
+	return []string{nsXEnc11 + "aes256-gcm", nsXEnc11 + "aes128-gcm", NSXEnc + "aes256-cbc", NSXEnc + "aes128-cbc", oaep, oaep11}
 }
 
 // contentCiphers are the methods for contents: the length of the key, and whether it is GCM.
