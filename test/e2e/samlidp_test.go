@@ -140,8 +140,8 @@ func newPerson(t testing.TB) *person {
 	return &person{t: t, client: &http.Client{Jar: jar, Timeout: 20 * time.Second}}
 }
 
-// page is what came at last, after all redirects.
-type page struct {
+// shown is what came at last, after all redirects.
+type shown struct {
 	url    *url.URL
 	status int
 	text   string
@@ -149,14 +149,14 @@ type page struct {
 	form   url.Values
 }
 
-func (p *person) get(u string) *page {
+func (p *person) get(u string) *shown {
 	p.t.Helper()
 	answer, err := p.client.Get(u)
 	return p.read(answer, err)
 }
 
 // submit posts a page's form, with these fields filled in.
-func (p *person) submit(at *page, fields ...string) *page {
+func (p *person) submit(at *shown, fields ...string) *shown {
 	p.t.Helper()
 	if at.action == "" {
 		p.t.Fatalf("no form at %s: %s", at.url, tail(at.text, 1500))
@@ -168,7 +168,7 @@ func (p *person) submit(at *page, fields ...string) *page {
 	return p.read(answer, err)
 }
 
-func (p *person) read(answer *http.Response, err error) *page {
+func (p *person) read(answer *http.Response, err error) *shown {
 	p.t.Helper()
 	if err != nil {
 		p.t.Fatal(err)
@@ -178,7 +178,7 @@ func (p *person) read(answer *http.Response, err error) *page {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	out := &page{url: answer.Request.URL, status: answer.StatusCode, text: string(b)}
+	out := &shown{url: answer.Request.URL, status: answer.StatusCode, text: string(b)}
 	root, err := html.Parse(strings.NewReader(out.text))
 	if err != nil {
 		p.t.Fatal(err)
@@ -187,7 +187,7 @@ func (p *person) read(answer *http.Response, err error) *page {
 	return out
 }
 
-func (p *page) find(n *html.Node) {
+func (p *shown) find(n *html.Node) {
 	attr := func(name string) string {
 		for _, a := range n.Attr {
 			if a.Key == name {
