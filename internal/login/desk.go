@@ -151,4 +151,3 @@ func (d *Desk) route(path string) (func(*visit) error, bool) {
 	}
 	return nil, false
 }
-

@@ -212,6 +212,18 @@ func TestAnEndIsFeltAtOnceAndForGood(t *testing.T) {
 			}
 		})
 	}
+	// Several conditions must all hold.
+	d := open(t)
+	mine, s := d.begin("u1", nil)
+	twin, _ := d.begin("u1", func(l *Login) { l.SID = "another" })
+	for _, w := range []Which{{ID: s.ID, UserID: "u2"}, {UserID: "u1", SID: "nobody's"}, {UserID: "u1", Provider: "other", SID: "sid-u1"}} {
+		if n, err := d.End(t.Context(), w); n != 0 || err != nil || !d.runs(mine) || !d.runs(twin) {
+			t.Errorf("%+v ended %d (%v)", w, n, err)
+		}
+	}
+	if n, err := d.End(t.Context(), Which{UserID: "u1", Provider: "corp", SID: "sid-u1"}); n != 1 || err != nil || d.runs(mine) || !d.runs(twin) {
+		t.Errorf("ended %d (%v)", n, err)
+	}
 	if _, err := open(t).End(t.Context(), Which{}); err == nil {
 		t.Error("all sessions ended by a slip")
 	}

@@ -22,10 +22,11 @@ func (b *Book) End(ctx context.Context, w Which) (int, error) {
 		return 0, errors.New("no session is named")
 	}
 	q := store.SessionQuery{ID: w.ID, UserID: w.UserID, Provider: w.Provider, Subject: w.Subject, SID: w.SID}
-	if w.ID != "" {
+	// Memory knows by itself whom these mean; of others only the store can tell.
+	switch w {
+	case Which{ID: w.ID}:
 		b.told(b.drop([]string{w.ID}))
-	}
-	if w.UserID != "" {
+	case Which{UserID: w.UserID}:
 		b.told(b.drop(b.of(w.UserID)))
 	}
 	var ids []string

@@ -1,0 +1,309 @@
+package login
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/login/flow"
+	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/session"
+)
+
+func TestALoginEndsWhereItWasWanted(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.browser()
+	if to := b.signIn("alice", "/deep?x=1"); to != "/deep?x=1" {
+		t.Errorf("to %q", to)
+	}
+	if !b.signedIn(home) || w.browser().signedIn(home) {
+		t.Error("who is signed in?")
+	}
+	last := w.events[len(w.events)-1]
+	if last.Type != model.EventLogin || last.Outcome != "allowed" || last.User != "alice" || last.Provider != "corp" || last.ClientIP == "" {
+		t.Errorf("%+v", last)
+	}
+	// Whoever is signed in already is sent on at once.
+	if rec := b.get(home + pathLogin + "?return=/next"); rec.Header().Get("Location") != "/next" {
+		t.Errorf("%d %v", rec.Code, rec.Header())
+	}
+}
+
+func TestTheCookiesAreTheirHostsAlone(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.browser()
+	w.idp.identity = &flow.Identity{Subject: "alice"}
+	rec := b.back(b.begin("/"))
+	found := map[string]string{}
+	for _, line := range rec.Header().Values("Set-Cookie") {
+		name, _, _ := strings.Cut(line, "=")
+		found[name] = line
+	}
+	s := found[sessionCookie]
+	if !strings.Contains(s, "Path=/") || !strings.Contains(s, "Secure") || !strings.Contains(s, "HttpOnly") || !strings.Contains(s, "SameSite=Lax") ||
+		strings.Contains(s, "Domain") || strings.Contains(s, "Max-Age") {
+		t.Errorf("session: %q", s)
+	}
+	if c := found["__Host-sallyport-csrf"]; !strings.Contains(c, "Secure") || strings.Contains(c, "HttpOnly") {
+		t.Errorf("token: %q", c)
+	}
+}
+
+// oauth2-proxy #817, #404, #2163: several tabs, the back button and slow people get
+// in, and no cookie is left behind for each attempt.
+func TestManyTabsShareOneCookie(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.browser()
+	w.idp.identity = &flow.Identity{Subject: "alice"}
+	var states []string
+	for range 20 {
+		states = append(states, b.begin("/tab"))
+	}
+	u, _ := url.Parse(home)
+	if n := len(b.jar.Cookies(u)); n != 1 {
+		t.Errorf("%d cookies", n)
+	}
+	for _, s := range states {
+		if rec := b.back(s); rec.Code != 302 || rec.Header().Get("Location") != "/tab" {
+			t.Fatalf("%d %v", rec.Code, rec.Header())
+		}
+	}
+	if n := len(b.jar.Cookies(u)); n != 3 {
+		t.Errorf("%d cookies", n)
+	}
+}
+
+// What cannot be finished begins again, once, and never signs anybody in.
+func TestALoginThatCannotBeFinishedStartsOver(t *testing.T) {
+	for name, c := range map[string]func(t *testing.T, w *world, b *browser) (state string, ret string){
+		"state replayed": func(t *testing.T, w *world, b *browser) (string, string) {
+			s := b.begin("/x")
+			b.back(s)
+			if _, err := w.Sessions.End(t.Context(), session.Which{UserID: "alice"}); err != nil {
+				t.Fatal(err)
+			}
+			return s, "/x"
+		},
+		"took too long": func(_ *testing.T, w *world, b *browser) (string, string) {
+			s := b.begin("/x")
+			w.later(time.Hour)
+			return s, "/x"
+		},
+		"begun by another browser": func(_ *testing.T, w *world, b *browser) (string, string) {
+			b.begin("/mine")
+			return w.browser().begin("/x"), "/x"
+		},
+		"no cookie (its browser forgot)": func(_ *testing.T, w *world, b *browser) (string, string) {
+			s := b.begin("/x")
+			b.plant(home, loginCookie, "")
+			return s, "/x"
+		},
+		"no state": func(_ *testing.T, _ *world, b *browser) (string, string) { b.begin("/x"); return "", "/" },
+		"a made-up state": func(_ *testing.T, _ *world, b *browser) (string, string) {
+			b.begin("/x")
+			return strings.Repeat("A", 200), "/"
+		},
+		"a state that was changed": func(_ *testing.T, _ *world, b *browser) (string, string) { s := b.begin("/x"); return "B" + s[1:], "/" },
+		"a state of another gateway": func(_ *testing.T, w *world, b *browser) (string, string) {
+			b.begin("/x")
+			foreign, _ := newStates([]byte(strings.Repeat("x", 32)), w.clock)
+			return foreign.seal(&attempt{ID: "1", Provider: "corp", Return: "/evil", Bind: hashOf(b.cookie(home, loginCookie)), Began: w.now.Unix()}), "/"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.idp.identity = &flow.Identity{Subject: "alice"}
+			b := w.browser()
+			state, ret := c(t, w, b)
+			rec := b.back(state)
+			to, _ := url.Parse(rec.Header().Get("Location"))
+			if rec.Code != 302 || to.Path != pathLogin || to.Query().Get("return") != ret || to.Query().Get("again") != "1" {
+				t.Fatalf("%d %s", rec.Code, rec.Header().Get("Location"))
+			}
+			if b.signedIn(home) {
+				t.Error("signed in")
+			}
+			// Started over, it works; and one that fails again says why instead of going round.
+			again := b.get(home + to.RequestURI())
+			at, _ := url.Parse(again.Header().Get("Location"))
+			if rec := b.back(at.Query().Get("state")); rec.Code != 302 || !b.signedIn(home) {
+				t.Errorf("started over: %d %s", rec.Code, rec.Body)
+			}
+		})
+	}
+	w := newWorld(t, nil)
+	b := w.browser()
+	rec := b.get(home + pathLogin + "?return=/x&again=1")
+	to, _ := url.Parse(rec.Header().Get("Location"))
+	w.later(time.Hour)
+	if rec := b.back(to.Query().Get("state")); rec.Code != 400 || !strings.Contains(rec.Body.String(), "cookies") {
+		t.Errorf("a browser without cookies goes round in circles: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// GHSA-f24x-5g9q-753f: a cookie that somebody planted before the login is not the
+// one afterwards, and the session it stood for is over.
+func TestALoginGivesANewSession(t *testing.T) {
+	w := newWorld(t, nil)
+	attacker, victim := w.browser(), w.browser()
+	attacker.signIn("bob", "/")
+	planted := attacker.cookie(home, sessionCookie)
+	state := victim.begin("/")
+	victim.plant(home, sessionCookie, planted)
+	w.idp.identity = &flow.Identity{Subject: "alice"}
+	victim.back(state)
+	if c := victim.cookie(home, sessionCookie); c == planted || !victim.signedIn(home) {
+		t.Error("the planted cookie is in use")
+	}
+	if attacker.signedIn(home) {
+		t.Error("the planted session runs on")
+	}
+}
+
+func TestNobodyEntersWhomTheProviderOrTheGateRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		set    func(w *world)
+		status int
+	}{
+		"the provider proves nothing":  {func(w *world) { w.idp.err = model.NewError(model.CredentialInvalid, "No.") }, 401},
+		"the person declined":          {func(w *world) { w.idp.err = model.NewError(model.PermissionDenied, "No.") }, 403},
+		"the provider is down":         {func(w *world) { w.idp.err = model.NewError(model.IdentityUnavailable, "No.") }, 503},
+		"a fault that nobody foresaw":  {func(w *world) { w.idp.err = errors.New("secret detail") }, 500},
+		"nobody here":                  {func(w *world) { w.idp.identity = &flow.Identity{Subject: "mallory"} }, 401},
+		"the audit cannot be written":  {func(w *world) { w.deaf = errors.New("disk full") }, 503},
+		"deactivated (CVE-2025-64521)": {func(w *world) { w.users["alice"].User.Active = false }, 401},
+		"the provider was switched off": {func(w *world) {
+			w.set.IdentityProviders[0].Enabled = false
+			w.set.Settings.Sessions.PasswordLogin = true
+			w.compile()
+		}, 403},
+		"an assertion that was used": {func(w *world) {
+			w.idp.identity.Once, w.idp.identity.OnceUntil = "a1", w.now.Add(time.Hour)
+			w.used.first("corp a1", w.now.Add(time.Hour))
+		}, 401},
+		"parameters given twice (row 35)": {func(*world) {}, 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.idp.identity = &flow.Identity{Subject: "alice"}
+			b := w.browser()
+			state := b.begin("/")
+			c.set(w)
+			address := home + pathCallback + "?code=x&state=" + url.QueryEscape(state)
+			if c.status == 400 {
+				address += "&code=y"
+			}
+			rec := b.get(address)
+			if rec.Code != c.status || b.cookie(home, sessionCookie) != "" {
+				t.Errorf("%d %s", rec.Code, rec.Body)
+			}
+			if strings.Contains(rec.Body.String(), "secret detail") {
+				t.Error("the cause is shown")
+			}
+		})
+	}
+}
+
+func TestAProviderThatIsDownStopsNewLoginsAlone(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.browser()
+	b.signIn("alice", "/")
+	w.idp.err = model.NewError(model.IdentityUnavailable, "down")
+	if rec := w.browser().get(home + pathLogin); rec.Code != 503 {
+		t.Errorf("%d", rec.Code)
+	}
+	if !b.signedIn(home) {
+		t.Error("a running session ended")
+	}
+}
+
+func TestAPasswordFormIsTheGatewaysOwn(t *testing.T) {
+	w := newWorld(t, func(s *model.Set) { s.Settings.Sessions.PasswordLogin = true; s.IdentityProviders = nil })
+	good := func(b *browser, csrf string) url.Values {
+		return url.Values{"username": {"alice"}, "password": {"right"}, "return": {"/x"}, "csrf": {csrf}}
+	}
+	b := w.browser()
+	page := b.get(home + pathLogin + "?return=/x")
+	rec := b.do("POST", home+pathLogin, good(b, token(t, page)))
+	if rec.Code != 303 || rec.Header().Get("Location") != "/x" || !b.signedIn(home) {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	for name, send := range map[string]func(b *browser) int{
+		"without the token": func(b *browser) int { return b.do("POST", home+pathLogin, good(b, "")).Code },
+		"with another's token": func(b *browser) int {
+			return b.do("POST", home+pathLogin, good(b, token(t, w.browser().get(home+pathLogin)))).Code
+		},
+		"without its cookie": func(b *browser) int {
+			csrf := token(t, b.get(home+pathLogin))
+			b.plant(home, loginCookie, "")
+			return b.do("POST", home+pathLogin, good(b, csrf)).Code
+		},
+		"with a wrong password": func(b *browser) int {
+			f := good(b, token(t, b.get(home+pathLogin)))
+			f.Set("password", "wrong")
+			return b.do("POST", home+pathLogin, f).Code
+		},
+		"empty (authentik CVE-2026-49443)": func(b *browser) int { return b.do("POST", home+pathLogin, url.Values{}).Code },
+	} {
+		b := w.browser()
+		if code := send(b); code != 401 || b.signedIn(home) {
+			t.Errorf("%s: %d", name, code)
+		}
+	}
+	for name, fields := range map[string][]string{
+		"from another origin": {"Origin", "https://evil.example"},
+		"from a null origin":  {"Origin", "null"},
+		"from a neighbour":    {"Origin", "https://evil.home.example.com"},
+		"cross-site":          {"Origin", "", "Sec-Fetch-Site", "cross-site"},
+		"same-site":           {"Origin", "", "Sec-Fetch-Site", "same-site"},
+	} {
+		b := w.browser()
+		if rec := b.do("POST", home+pathLogin, good(b, token(t, b.get(home+pathLogin))), fields...); rec.Code != 403 || b.signedIn(home) {
+			t.Errorf("%s: %d", name, rec.Code)
+		}
+	}
+	if rec := b.do("POST", home+pathLogin, nil, "Content-Type", "application/json"); rec.Code != 415 {
+		t.Errorf("JSON: %d", rec.Code)
+	}
+	if rec := b.do("POST", home+pathLogin, url.Values{"x": {strings.Repeat("a", mostForm)}}); rec.Code != 413 {
+		t.Errorf("a large form: %d", rec.Code)
+	}
+	if rec := b.do("DELETE", home+pathLogin, nil); rec.Code != 405 || rec.Header().Get("Allow") == "" {
+		t.Errorf("DELETE: %d", rec.Code)
+	}
+}
+
+func TestWithoutABrowserLoginThereIsNone(t *testing.T) {
+	w := newWorld(t, func(s *model.Set) { s.IdentityProviders = nil })
+	if rec := w.browser().get(home + pathLogin); rec.Code != 404 {
+		t.Errorf("%d", rec.Code)
+	}
+	if rec := w.browser().do("POST", home+pathLogin, url.Values{"username": {"alice"}, "password": {"right"}}); rec.Code != 404 {
+		t.Errorf("%d", rec.Code)
+	}
+}
+
+func TestPagesShowNothingOfTheirReaderAsMarkup(t *testing.T) {
+	w := newWorld(t, func(s *model.Set) {
+		s.Settings.Sessions.PasswordLogin = true
+		s.Settings.Pages = model.Pages{Title: "Welcome <b>", Stylesheet: "https://cdn.example.com/a.css", Logo: "/logo.svg"}
+	})
+	b := w.browser()
+	rec := b.get(home + pathLogin + "?return=" + url.QueryEscape(`/"><script>alert(1)</script>`))
+	body, policy := rec.Body.String(), rec.Header().Get("Content-Security-Policy")
+	if strings.Contains(body, "<script") || strings.Contains(body, "<b>") || strings.Contains(body, "ZgotmplZ") {
+		t.Errorf("%s", body)
+	}
+	for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", " https://cdn.example.com", "img-src 'self'"} {
+		if !strings.Contains(policy, want) {
+			t.Errorf("%q lacks %q", policy, want)
+		}
+	}
+	for _, want := range []string{`<label for="username">`, `<label for="password">`, `lang="en"`, "<h1>", `href="https://cdn.example.com/a.css"`, `src="/logo.svg"`, "Continue with corp"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page lacks %q:\n%s", want, body)
+		}
+	}
+}
