@@ -16,6 +16,7 @@ import (
 type oidcProvider struct {
 	*program
 	issuer, port, claims string
+	login                []string // its LOGIN, where people sign in
 	client               *http.Client
 }
 
@@ -28,10 +29,28 @@ func newOIDCProvider(t testing.TB, claims map[string]any) *oidcProvider {
 	return p
 }
 
+// newLoginProvider is one at which people sign in: login is the LOGIN of provider.mjs.
+func newLoginProvider(t testing.TB, login map[string]any) *oidcProvider {
+	t.Helper()
+	nodeModule(t, "oidc-provider/package.json")
+	p := &oidcProvider{port: fmt.Sprint(freePort(t)), claims: "{}", login: []string{jsonText(login)}, client: newClient(t, false)}
+	p.issuer = "http://127.0.0.1:" + p.port
+	p.begin(t)
+	return p
+}
+
+// account gives an account other claims.
+func (p *oidcProvider) account(t testing.TB, login string, claims map[string]any) {
+	t.Helper()
+	if a, err := exchange(p.client, "POST", p.issuer+"/test/account?login="+login, jsonText(claims)); err != nil || a.status != 200 {
+		t.Fatalf("changing an account: %v %+v", err, a)
+	}
+}
+
 // begin starts it, or starts it again with keys of its own.
 func (p *oidcProvider) begin(t testing.TB) {
 	t.Helper()
-	p.program = launch(t, "node", nil, need(t, "node"), "provider.mjs", p.port, p.claims)
+	p.program = launch(t, "node", nil, need(t, "node"), append([]string{"provider.mjs", p.port, p.claims}, p.login...)...)
 	p.listens("127.0.0.1:" + p.port)
 }
 

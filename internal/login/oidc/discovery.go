@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,14 +54,8 @@ func (s *source) get(ctx context.Context) (*metadata, error) {
 	}
 	wait := s.beginLocked(now)
 	s.mu.Unlock()
-	t := time.NewTimer(s.party.o.Patience)
-	defer t.Stop()
-	select {
-	case <-wait:
-	case <-t.C:
-		return nil, fmt.Errorf("discovery: no answer yet: %w", context.DeadlineExceeded)
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := s.await(ctx, wait); err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,6 +63,37 @@ func (s *source) get(ctx context.Context) (*metadata, error) {
 		return nil, s.err
 	}
 	return s.have, nil
+}
+
+// renew answers a document that is no older than the cool-down, or else the one
+// that is known: for whoever met something that it does not announce. It is nil
+// where there is none.
+func (s *source) renew(ctx context.Context) *metadata {
+	now := s.party.o.Now()
+	s.mu.Lock()
+	if s.flight == nil && now.Sub(s.asked) < s.party.o.CoolDown {
+		defer s.mu.Unlock()
+		return s.have
+	}
+	wait := s.beginLocked(now)
+	s.mu.Unlock()
+	_ = s.await(ctx, wait) // the older one serves
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.have
+}
+
+func (s *source) await(ctx context.Context, wait <-chan struct{}) error {
+	t := time.NewTimer(s.party.o.Patience)
+	defer t.Stop()
+	select {
+	case <-wait:
+		return nil
+	case <-t.C:
+		return fmt.Errorf("discovery: no answer yet: %w", context.DeadlineExceeded)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // start has the document fetched where there is none, and waits for nothing.
@@ -159,6 +185,18 @@ func clockOf(h http.Header, now time.Time) (time.Duration, bool) {
 		at = at.Add(time.Duration(age) * time.Second) // it waited in somebody's cache
 	}
 	return at.Sub(now).Round(time.Second), true
+}
+
+// announced are the algorithms by which the provider may sign. One that is missing
+// may have come since the document did, with a new key: so the provider is asked
+// again, within the cool-down.
+func (r *Party) announced(ctx context.Context, p *model.IdentityProvider, m *metadata, algorithm string) []string {
+	if !slices.Contains(m.algorithms, algorithm) && slices.Contains(model.JWTAlgorithms(), algorithm) {
+		if newer := r.source(p).renew(ctx); newer != nil {
+			m = newer
+		}
+	}
+	return m.algorithms
 }
 
 // metadata is the provider's document, or what a person is told in its place.

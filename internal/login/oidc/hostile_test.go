@@ -281,6 +281,39 @@ func TestKeysRotateWithoutARestart(t *testing.T) {
 	w.mustLogin()
 }
 
+// A new key may be of an algorithm that the document did not announce when it was
+// fetched: it is fetched again, once in the cool-down however many ask.
+func TestANewAlgorithmIsFoundInANewerDocument(t *testing.T) {
+	w := newWorld(t)
+	w.idp.doc = func(d map[string]any) { d["id_token_signing_alg_values_supported"] = []any{"ES256"} }
+	w.mustLogin()
+	w.idp.set(func() {
+		w.idp.doc = func(d map[string]any) { d["id_token_signing_alg_values_supported"] = []any{"EdDSA"} }
+		w.idp.key = newKey(t, "key-2", "EdDSA")
+		w.idp.published = append(w.idp.published, w.idp.key.jwk())
+	})
+	before := w.idp.discoveries.Load()
+	for range 3 {
+		_, err := w.login()
+		expect(t, err, model.CredentialInvalid, "EdDSA")
+	}
+	if n := w.idp.discoveries.Load() - before; n != 0 {
+		t.Errorf("%d discoveries within the cool-down", n)
+	}
+	w.clock.advance(11 * time.Second)
+	w.mustLogin()
+	forged := w.idp.key.sign([]byte(`{"alg":"PS512","kid":"key-2"}`), jsonOf(w.logoutClaims()))
+	before = w.idp.discoveries.Load()
+	w.clock.advance(11 * time.Second)
+	for range 100 {
+		_, err := w.party.Logout(context.Background(), w.provider, forged)
+		expect(t, err, model.CredentialInvalid, "does not announce")
+	}
+	if n := w.idp.discoveries.Load() - before; n != 1 {
+		t.Errorf("100 forged tokens of an algorithm that is not announced made %d discoveries", n)
+	}
+}
+
 // Old keys and the old document serve while the provider is down, but a code
 // cannot be exchanged.
 func TestAProviderThatIsDownStopsNewLoginsAtOnce(t *testing.T) {

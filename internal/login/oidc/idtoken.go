@@ -37,11 +37,11 @@ func (r *Party) verifyID(ctx context.Context, p *model.IdentityProvider, m *meta
 		return nil, refusal(p, what, err)
 	}
 	now := r.o.Now()
-	set := &keySet{keys: r.o.Keys, provider: p, algorithms: m.algorithms, token: t}
-	if len(m.algorithms) == 0 {
+	set := &keySet{keys: r.o.Keys, provider: p, algorithms: r.announced(ctx, p, m, t.algorithm), token: t}
+	if len(set.algorithms) == 0 {
 		return nil, refusal(p, what, errors.New("the provider announces no algorithm that is accepted"))
 	}
-	config := &gooidc.Config{ClientID: p.ClientID, SupportedSigningAlgs: m.algorithms, Now: func() time.Time { return now.Add(-skew) }}
+	config := &gooidc.Config{ClientID: p.ClientID, SupportedSigningAlgs: set.algorithms, Now: func() time.Time { return now.Add(-skew) }}
 	if _, err := gooidc.NewVerifier(p.Issuer, set, config).Verify(ctx, raw); err != nil {
 		if set.err != nil {
 			err = set.err

@@ -42,7 +42,7 @@ func (r *Party) Logout(ctx context.Context, p *model.IdentityProvider, token str
 	if err != nil {
 		return nil, err
 	}
-	set := &keySet{keys: r.o.Keys, provider: p, algorithms: m.algorithms, token: t}
+	set := &keySet{keys: r.o.Keys, provider: p, algorithms: r.announced(ctx, p, m, t.algorithm), token: t}
 	if err := set.verify(ctx); err != nil {
 		return nil, refusal(p, what, err)
 	}
