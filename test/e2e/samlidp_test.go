@@ -68,7 +68,7 @@ func startSAMLIDP(t *testing.T) *samlIDP {
 ]];`)
 	idp.hosted(t, `'privatekey' => 'idp.pem', 'certificate' => 'idp.crt'`, "")
 	idp.admit(t, "<md:EntitiesDescriptor xmlns:md='urn:oasis:names:tc:SAML:2.0:metadata'/>")
-	p := launch(t, idp.dir, []string{"SIMPLESAMLPHP_CONFIG_DIR=" + idp.dir, "PHP_CLI_SERVER_WORKERS=1"}, php,
+	p := launch(t, idp.dir, []string{"SIMPLESAMLPHP_CONFIG_DIR=" + idp.dir}, php,
 		"-d", "session.save_path="+idp.dir+"/session", "-d", "opcache.enable=0", "-d", "display_errors=0", "-S", fmt.Sprintf("127.0.0.1:%d", port), "-t", simpleSAMLphp)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		if answer, err := http.Get(idp.metadataURL()); err == nil {
