@@ -14,13 +14,20 @@ import (
 // allocation.
 func BenchmarkDecide(b *testing.B) {
 	w := newWorld(b, settled)
+	browsers := newWorld(b, browsing)
+	browsers.login("good", "1", "corp")
 	for _, c := range []struct{ name, target, header, value string }{
 		{"public", "/open/x", "Accept", "*/*"},
 		{"apiKey", "/orders/42?page=2", "X-API-Key", w.key},
 		{"basic", "/orders/42", "Authorization", password("alice", "alices")},
 		{"bearer", "/orders/42", "Authorization", w.token("alice")},
+		{"session", "/any/42", "Cookie", "theme=dark; __Host-sallyport=good; __Host-sallyport-csrf=" + browsers.csrf.Token(gate.SessionBinding("1", "ses_good"))},
 	} {
 		b.Run(c.name, func(b *testing.B) {
+			w := w
+			if c.name == "session" {
+				w = browsers
+			}
 			ex := &gate.Exchange{}
 			decide := func() {
 				ex.Plan, ex.ID = w.plan, "0123456789abcdef0123456789abcdef"

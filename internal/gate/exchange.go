@@ -81,6 +81,7 @@ type Exchange struct {
 	ip      ipText
 	authz   authz.Facts
 	scratch []byte
+	cookies []byte // what is left of Cookie fields
 }
 
 // MethodFinding is one method's outcome, kept for explain and audit.
@@ -94,7 +95,7 @@ type MethodFinding struct {
 // Reset readies the exchange for the next request and keeps its buffers.
 func (ex *Exchange) Reset() {
 	fields, add, response, forged := ex.Fields[:0], ex.Add[:0], ex.Response[:0], ex.Forged[:0]
-	*ex = Exchange{Add: add, Response: response, Forged: forged, scratch: ex.scratch, ip: ex.ip}
+	*ex = Exchange{Add: add, Response: response, Forged: forged, scratch: ex.scratch, cookies: ex.cookies[:0], ip: ex.ip}
 	ex.Fields = fields
 }
 

@@ -100,7 +100,7 @@ func (ex *Exchange) caller() {
 			}
 		case len("Cookie"):
 			if model.EqualFold(f.Name, "Cookie") && strings.Contains(f.Value, GatewayCookie) {
-				f.Value = withoutGatewayCookies(f.Value)
+				f.Value = ex.withoutGatewayCookies(f.Value)
 				f.Dropped = f.Value == ""
 			}
 		}
@@ -110,15 +110,24 @@ func (ex *Exchange) caller() {
 // GatewayCookie is the beginning of the name of every cookie of the gateway's.
 const GatewayCookie = "__Host-sallyport"
 
-func withoutGatewayCookies(v string) string {
-	kept := []string{}
-	for _, c := range strings.Split(v, ";") {
+// withoutGatewayCookies leaves out the gateway's own. What is left lives as long as
+// the exchange.
+func (ex *Exchange) withoutGatewayCookies(v string) string {
+	from := len(ex.cookies)
+	for v != "" {
+		var c string
+		c, v, _ = strings.Cut(v, ";")
 		c = strings.Trim(c, " \t")
-		if c != "" && !strings.HasPrefix(c, GatewayCookie) {
-			kept = append(kept, c)
+		if c == "" || strings.HasPrefix(c, GatewayCookie) {
+			continue
 		}
+		if len(ex.cookies) > from {
+			ex.cookies = append(ex.cookies, "; "...)
+		}
+		ex.cookies = append(ex.cookies, c...)
 	}
-	return strings.Join(kept, "; ")
+	kept := ex.cookies[from:]
+	return unsafe.String(unsafe.SliceData(kept), len(kept))
 }
 
 func scheme(v string) string {

@@ -24,7 +24,7 @@ type Access struct {
 	Subject   *authz.Subject
 	values    *identity.Values
 	addresses model.Prefixes
-	binding   string
+	token     string // against CSRF, where the credential is ambient
 	plan      *Plan
 	amr       string
 	used      atomic.Int64 // when its last use was told, in Unix nanoseconds
@@ -207,10 +207,13 @@ func (g *Gate) access(ex *Exchange) {
 		a.amr += " " + ex.Client.Method
 	}
 	a.values = ex.Plan.headers.Values(u, a.Subject.Groups(), a.Subject.Roles(), p.Method, cu)
-	a.binding = binding(u.ID, p.Method, "")
+	bound := binding(u.ID, p.Method, "")
 	if p.Credential != nil {
 		a.addresses, _ = model.ParsePrefixes(p.Credential.Addresses, "")
-		a.binding = binding(u.ID, p.Method, p.Credential.ID)
+		bound = binding(u.ID, p.Method, p.Credential.ID)
+	}
+	if p.Ambient || ex.Client != nil && ex.Client.Ambient {
+		a.token = g.deps.CSRF.Token(bound)
 	}
 	if !ex.Explain {
 		var m any = a
@@ -238,7 +241,7 @@ func (g *Gate) csrf(_ context.Context, ex *Exchange) error {
 	}
 	f := csrf.Facts{Method: ex.Method, Host: ex.Host, Scheme: ex.Scheme, Fields: ex.Fields,
 		WebSocket: ex.Upgrade == "websocket", Origins: ex.Route.origins,
-		Session: ex.Proof.Session != nil || ex.Client != nil && ex.Client.Session != nil, Binding: ex.Access.binding, Disabled: ex.Plan.Set.Settings.ReverseProxyAuthentication.CSRFProtectionDisabled}
+		Session: ex.Proof.Session != nil || ex.Client != nil && ex.Client.Session != nil, Token: ex.Access.token, Disabled: ex.Plan.Set.Settings.ReverseProxyAuthentication.CSRFProtectionDisabled}
 	if e := g.deps.CSRF.Verify(&f); e != nil {
 		return e
 	}

@@ -129,6 +129,7 @@ type world struct {
 	csrf      *csrf.Check
 	hasher    *secret.Hasher
 
+	logins   logins
 	upgraded atomic.Int64 // hashes that were made anew
 }
 
@@ -185,7 +186,7 @@ func newWorld(t testing.TB, document string) *world {
 	}
 	registry := keys.NewRegistry(keys.Options{Dir: dir})
 	t.Cleanup(registry.Close)
-	deps := all.Deps{Lookup: w.directory, Hasher: hasher, Cache: authn.NewCache(0), Keys: registry,
+	deps := all.Deps{Lookup: w.directory, Users: w.directory, Sessions: &w.logins, Hasher: hasher, Cache: authn.NewCache(0), Keys: registry,
 		Upgrade: func(_, _, _ string) { w.upgraded.Add(1) }}
 	w.env = gate.Env{ID: "sallyport-1", ExternalURL: "https://api.example.com", BodyBytes: 10 << 20, ClientCA: true,
 		Own: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8443")},

@@ -34,6 +34,7 @@ type Facts struct {
 	Session   bool     // a login session: the token is always needed
 	Origins   []string // the route's cors.origins
 	Binding   string   // what the token is bound to, steady for its life
+	Token     string   // the token of Binding, where it is known already
 	Form      *string  // the field csrf of one of the gateway's own forms, in the header's place
 	Disabled  bool     // csrfProtectionDisabled
 }
@@ -64,7 +65,7 @@ func (c *Check) Verify(f *Facts) *model.Error {
 	if !f.originAllowed(&b) {
 		return originRefused
 	}
-	want := c.Token(f.Binding)
+	want := c.want(f)
 	if f.Form != nil {
 		b.header, b.headers = *f.Form, 1
 	}
@@ -86,11 +87,18 @@ func (c *Check) SetCookie(f *Facts) string {
 	if !b.any && !f.Session {
 		return ""
 	}
-	want := c.Token(f.Binding)
+	want := c.want(f)
 	if one(b.cookie, b.cookies, want) {
 		return ""
 	}
 	return Cookie + "=" + want + "; Path=/; Secure; SameSite=Lax"
+}
+
+func (c *Check) want(f *Facts) string {
+	if f.Token != "" {
+		return f.Token
+	}
+	return c.Token(f.Binding)
 }
 
 // Token is the value for a binding: an HMAC, so that no neighbour domain can make
