@@ -344,3 +344,25 @@ func TestManyGoodClientsBesideBadOnes(t *testing.T) {
 		}
 	}
 }
+
+func TestTheHeadsThatAConnectionHoldsAreBounded(t *testing.T) {
+	gate := make(chan struct{})
+	b := newBackend(t, func(http.ResponseWriter, *http.Request) { <-gate })
+	g := start(t, b.URL, false, limits(func(c *Config) { c.HeaderBytes = 8 << 10 }))
+	c := g.dial()
+	head := with(get, "x-long", strings.Repeat("x", 7<<10))
+	const many = 100 // 700 KiB, of which 512 are held
+	for i := range uint32(many) {
+		c.Request(2*i+1, true, head...)
+	}
+	e := c.Until("REFUSED_STREAM", func(e event) bool { return e.Kind == "rst" })
+	if e.Code != http2.ErrCodeRefusedStream || e.Stream < 2*64 {
+		t.Error(e)
+	}
+	close(gate)
+	for id := uint32(1); id < e.Stream; id += 2 {
+		c.Answer(id)
+	}
+	c.Request(1001, true, head...)
+	c.Answer(1001)
+}

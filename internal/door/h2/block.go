@@ -32,6 +32,9 @@ const (
 	// forgiven is what a list may be larger than the limit by: the 32 bytes that
 	// each field counts beyond itself are not in anybody's mind who sets a limit.
 	forgiven = 10 * 32
+	// heldHeads, in heads of the largest size, is what all streams of a connection
+	// may hold at a time: 2 MiB by default, not the 8 that 250 of them could.
+	heldHeads = 64
 )
 
 func (c *conn) mostBlock() int { return blockTimes * c.s.cfg.HeaderBytes }
@@ -111,7 +114,7 @@ func (c *conn) admitNew() error {
 	}
 	// Who resets its streams makes room in the table, not among the workers
 	// (CVE-2023-44487): both are counted.
-	if len(c.streams) >= c.s.cfg.Streams || c.busy >= 2*c.s.cfg.Streams {
+	if len(c.streams) >= c.s.cfg.Streams || c.busy >= 2*c.s.cfg.Streams || c.heads >= heldHeads*c.s.cfg.HeaderBytes {
 		b.reset, b.end = true, frame.RefusedStream
 		return nil
 	}
@@ -175,6 +178,7 @@ func (c *conn) settle() error {
 	if st := b.opened; st != nil {
 		b.opened = nil
 		st.head.settle(b.ended)
+		st.head.size = b.size
 		c.open(st, b.ended)
 		c.hand(st)
 		return nil
@@ -204,6 +208,7 @@ func (c *conn) open(st *stream, ended bool) {
 	st.remoteDone = ended
 	st.body.whole = ended
 	c.streams[st.id] = st
+	c.heads += st.head.size
 	c.idle = 0
 }
 

@@ -47,6 +47,7 @@ type conn struct {
 	final   bool     // streams above finalID are nobody's any more
 	finalID uint32
 	busy    int       // workers at work on the connection
+	heads   int       // bytes of the heads of streams that are held
 	quiet   sync.Cond // busy has become 0
 	idle    int64     // since when there is no stream, on the server's clock; 0 = there is one
 	budget  budget

@@ -45,6 +45,7 @@ func (c *conn) dispatch(st *stream) {
 	c.mu.Lock()
 	if st.dead {
 		c.credit(st.body.drop())
+		c.heads -= st.head.size
 		c.mu.Unlock()
 		st.free()
 		return

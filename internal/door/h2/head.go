@@ -25,6 +25,7 @@ type head struct {
 	fields []model.Field
 	host   string // of :authority, or of Host
 	length int64  // declared; -1 = not
+	size   int    // of the list, as RFC 9113, 6.5.2, counts
 
 	expects  bool // Expect: 100-continue
 	trailers bool // TE: trailers

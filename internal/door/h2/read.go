@@ -48,7 +48,7 @@ func (c *conn) preface() error {
 		if n == len(frame.Preface) {
 			break
 		}
-		if err := c.in.fill(len(frame.Preface), false); err != nil {
+		if err := c.in.fill(len(frame.Preface)); err != nil {
 			return c.why(err)
 		}
 	}
@@ -90,12 +90,17 @@ func (c *conn) next() (frame.Header, []byte, error) {
 
 // await reads more. Before it waits, it hands over what it has kept back.
 func (c *conn) await(need int) error {
-	c.handPending()
+	switch {
+	case !c.in.torn():
+		c.handPending()
+	case len(c.pending) > 0 && c.heading.Load() == 0: // should it be a wait after all, it has a limit
+		c.heading.Store(c.s.clock.Load())
+		defer c.heading.Store(0)
+	}
 	c.mu.Lock()
-	idle := len(c.streams) == 0 && c.busy == 0
 	c.kick()
 	c.mu.Unlock()
-	return c.in.fill(need, idle)
+	return c.in.fill(need)
 }
 
 // why is the reason for a read's failure: that for which the connection was ended

@@ -192,6 +192,7 @@ func (st *stream) finish() {
 		}
 	}
 	c.credit(unread)
+	c.heads -= st.head.size
 	st.free()
 	c.busy--
 	c.gather()
