@@ -346,9 +346,8 @@ func TestManyGoodClientsBesideBadOnes(t *testing.T) {
 }
 
 func TestTheHeadsThatAConnectionHoldsAreBounded(t *testing.T) {
-	gate := make(chan struct{})
-	b := newBackend(t, func(http.ResponseWriter, *http.Request) { <-gate })
-	g := start(t, b.URL, false, limits(func(c *Config) { c.HeaderBytes = 8 << 10 }))
+	b, letGo := gated(t)
+	g := start(t, b.URL, false, patient, limits(func(c *Config) { c.HeaderBytes = 8 << 10 }))
 	c := g.dial()
 	head := with(get, "x-long", strings.Repeat("x", 7<<10))
 	const many = 100 // 700 KiB, of which 512 are held
@@ -359,7 +358,7 @@ func TestTheHeadsThatAConnectionHoldsAreBounded(t *testing.T) {
 	if e.Code != http2.ErrCodeRefusedStream || e.Stream < 2*64 {
 		t.Error(e)
 	}
-	close(gate)
+	letGo()
 	for id := uint32(1); id < e.Stream; id += 2 {
 		c.Answer(id)
 	}

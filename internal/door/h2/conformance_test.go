@@ -18,15 +18,14 @@ func TestHTTP2IsSpokenAsTheStandardSays(t *testing.T) {
 	})
 	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {
-			g := start(t, b.URL, secure)
+			g := start(t, b.URL, secure, patient)
 			t.Run("cases", func(t *testing.T) { h2test.Run(t, g.dialAs) })
 		})
 	}
 }
 
 func TestStreamsBeyondTheLimitAreRefused(t *testing.T) {
-	gate := make(chan struct{})
-	b := newBackend(t, func(http.ResponseWriter, *http.Request) { <-gate })
+	b, letGo := gated(t)
 	g := start(t, b.URL, false, limits(func(c *Config) { c.Streams = 3 }))
 	c := g.dial()
 	for i := range uint32(4) {
@@ -36,7 +35,7 @@ func TestStreamsBeyondTheLimitAreRefused(t *testing.T) {
 	if e.Stream != 7 || e.Code != http2.ErrCodeRefusedStream {
 		t.Error(e)
 	}
-	close(gate)
+	letGo()
 	for i := range uint32(3) {
 		c.Answer(2*i + 1)
 	}

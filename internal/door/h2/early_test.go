@@ -74,17 +74,15 @@ func TestAnUploadEndsWhenItsCredentialExpires(t *testing.T) {
 }
 
 func TestWorkersThatHaveNothingToDoGo(t *testing.T) {
-	gate := make(chan struct{})
-	b := newBackend(t, func(http.ResponseWriter, *http.Request) { <-gate })
+	b, letGo := gated(t)
 	g := start(t, b.URL, false)
 	c := g.dial()
 	for i := range uint32(100) {
 		c.Request(2*i+1, true, get...)
 	}
-	for b.count() < 100 {
-		time.Sleep(5 * time.Millisecond)
+	for end := time.Now().Add(10 * time.Second); b.count() < 100 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 	}
-	close(gate)
+	letGo()
 	for i := range uint32(100) {
 		c.Answer(2*i + 1)
 	}

@@ -379,6 +379,9 @@ func route(edit func(*model.Route)) option { return func(w *world) { edit(&w.set
 
 func serviceOf(edit func(*model.Service)) option { return func(w *world) { edit(&w.set.Services[0]) } }
 
+// patient is for tests that a busy machine may keep waiting.
+func patient(w *world) { w.cfg.IdleTimeout, w.cfg.HeaderTimeout = 20*time.Second, 20*time.Second }
+
 func limits(edit func(*Config)) option { return func(w *world) { edit(&w.cfg) } }
 
 // elsewhere says of every host that it belongs to another certificate.
