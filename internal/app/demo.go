@@ -140,6 +140,7 @@ func (g *Gateway) demoResources(ctx context.Context, backend string) (key string
 const demoDocument = `
 settings:
   reverseProxyAuthentication: {enabled: true}
+  sessions: {passwordLogin: true}
 services:
   - name: httpbin
     targets: [{url: "BACKEND"}]
@@ -176,6 +177,7 @@ func tellDemo(out io.Writer, ends string, proxy, admin int, ca, key string) {
 		{"What happened.", curl + " -u admin:" + demoAdmin + " '" + rest + "/v2/auditEvents?limit=5'"},
 	}
 	_, _ = fmt.Fprintf(out, "Sallyport is serving a demo: API at %s, administration at %s.\nPaste these into another terminal. %s\n", api, rest, ends)
+	_, _ = fmt.Fprintf(out, "Or sign in by a browser, at %s/headers, as alice with the password %s. (It warns of the demo's own certificate.)\n", api, demoAlice)
 	for _, l := range lines {
 		_, _ = fmt.Fprintf(out, "\n# %s\n%s\n", l.what, l.command)
 	}
