@@ -38,6 +38,7 @@ func (g *Gateway) browsers() error {
 // protocols are the ways to prove somebody at a provider, by its type.
 func (g *Gateway) protocols() map[model.ProviderType]flow.Protocol {
 	g.party = oidc.New(oidc.Options{Keys: ProviderKeys{g.plans.keys}, Dir: filepath.Dir(g.cfg.File)})
+	g.plans.accept = map[string]func(*model.IdentityProvider) error{"clientKeyFile": g.party.CheckFile}
 	base := filepath.Dir(g.cfg.File)
 	g.saml = saml.New(saml.Options{Dir: filepath.Join(g.cfg.DataDir, "saml"), Base: base})
 	g.plans.retain = append(g.plans.retain, g.party.Retain, g.saml.Retain, func([]model.IdentityProvider) { g.sessions.Retune() })

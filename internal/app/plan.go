@@ -35,6 +35,9 @@ type plans struct {
 	recent func(n int) []model.User
 	// retain are told the providers of each plan that is put in force.
 	retain []func([]model.IdentityProvider)
+	// accept says what is wrong with a provider's own files, by the field that names
+	// them, before a change is accepted.
+	accept map[string]func(*model.IdentityProvider) error
 
 	save chan struct{}
 }
@@ -62,6 +65,13 @@ func (p *plans) check(set *model.Set, users provision.UserLookup) (*gate.Plan, m
 		faults = append(faults, upstream.Check(&set.Services[i], "services["+strconv.Itoa(i)+"]")...)
 	}
 	faults = append(faults, all.CheckFiles(p.keys, set.IdentityProviders)...)
+	for i := range set.IdentityProviders {
+		for field, check := range p.accept {
+			if err := check(&set.IdentityProviders[i]); err != nil {
+				faults.Add("identityProviders["+strconv.Itoa(i)+"]."+field, err.Error())
+			}
+		}
+	}
 	if len(faults) > 0 {
 		return nil, faults
 	}

@@ -308,6 +308,9 @@ func TestARefreshTakesOverWhatTheProviderSays(t *testing.T) {
 		"another subject":          {func(w *world, f *refresher) { f.identity = &flow.Identity{Subject: "bob"} }, false, ""},
 		"the grant was taken back": {func(w *world, f *refresher) { f.err = model.NewError(model.CredentialInvalid, "no") }, false, ""},
 		"the provider is away":     {func(w *world, f *refresher) { f.err = model.NewError(model.IdentityUnavailable, "no") }, true, "id token"},
+		"the provider is away after its first answer": {func(w *world, f *refresher) {
+			f.identity, f.err = &flow.Identity{Keep: []byte("rotated")}, model.NewError(model.IdentityUnavailable, "no")
+		}, true, "rotated"},
 		"the user was switched off": {func(w *world, f *refresher) {
 			w.users["alice"].User.Active = false
 			f.err = model.NewError(model.Internal, "asked")

@@ -48,13 +48,23 @@ func (d *Desk) Refresh(ctx context.Context, r *store.SessionRecord) {
 		return
 	default:
 		d.Log.Warn("a session's provider could not be asked again", "session", r.ID, "provider", r.Provider, "cause", err)
+		if id != nil && id.Keep != nil {
+			// It has replaced the refresh token already, and the old one, sent again,
+			// would end the session there.
+			r.Sealed = id.Keep
+			d.renew(ctx, r, claimsOf(r.Claims))
+		}
 		return
 	}
 	if id.Keep != nil {
 		r.Sealed = id.Keep
 	}
 	r.Refresh = id.Refresh
-	if err := d.Sessions.Renew(ctx, r, id.Claims); err != nil {
+	d.renew(ctx, r, id.Claims)
+}
+
+func (d *Desk) renew(ctx context.Context, r *store.SessionRecord, claims map[string]any) {
+	if err := d.Sessions.Renew(ctx, r, claims); err != nil {
 		d.Log.Error("what a provider says now could not be kept", "session", r.ID, "cause", err)
 	}
 }
