@@ -90,7 +90,7 @@ func TestAClientAssertionIsShortLivedForOneAudienceAndOneUse(t *testing.T) {
 				if w.idp.auth[i] != "" || form.Get("client_id") != "gw" || form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
 					t.Errorf("%q %v", w.idp.auth[i], form)
 				}
-				jws, err := jose.ParseSigned(form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(tc.alg)})
+				jws, err := jose.ParseSignedCompact(form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(tc.alg)})
 				if err != nil {
 					t.Fatal(err)
 				}
