@@ -129,6 +129,8 @@ func TestReturnAddresses(t *testing.T) {
 		other + "/x?y":                       other + "/x?y",
 		"https://a.wild.example.com/":        "https://a.wild.example.com/",
 		"https://wild.example.com/":          "/",
+		other + ":8443/":                     "/",
+		home + ":8443/":                      "/",
 		"https://evilwild.example.com/":      "/",
 		"https://home.example.com.evil/":     "/",
 		"https://home.example.com@evil/":     "/",

@@ -38,7 +38,7 @@ func checkReturn(raw, ownOrigin string, external *url.URL, plan *gate.Plan) stri
 		return orRoot(u.RequestURI())
 	case origin == external.Scheme+"://"+strings.ToLower(external.Host):
 		return raw
-	case served(plan, u.Hostname()):
+	case u.Port() == external.Port() && served(plan, u.Hostname()): // another port is another's server
 		return raw
 	}
 	return "/"
