@@ -39,7 +39,6 @@ type Book struct {
 	byID  map[string]*entry
 	stop  chan struct{}
 	done  sync.WaitGroup
-	once  sync.Once
 }
 
 // entry is a session in memory.

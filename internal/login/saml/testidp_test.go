@@ -118,7 +118,6 @@ func idpMetadata(signers ...*signer) string {
 
 // world is a gateway and its provider.
 type world struct {
-	t        *testing.T
 	sp       *ServiceProvider
 	provider *model.IdentityProvider
 	attempt  *flow.Attempt
@@ -327,6 +326,7 @@ func (w *world) encrypted(t testing.TB, assertion string, e encryption) string {
 	parameters := ""
 	pub := &own.key.PublicKey
 	if strings.HasSuffix(e.key, "rsa-1_5") {
+		//lint:ignore SA1019 what must be refused has to be made
 		wrapped, err = rsa.EncryptPKCS1v15(rand.Reader, pub, secret)
 	} else {
 		o := &rsa.OAEPOptions{Hash: crypto.SHA1, MGFHash: crypto.SHA1}
