@@ -72,7 +72,7 @@ func (x *expectation) person(name *nameID, session *session, claims map[string]a
 	}
 	id.SID = name.session(id.Subject, session.index)
 	// What the assertion says of itself comes last: no attribute takes its place.
-	claims["nameID"], claims["nameIDFormat"] = name.Value, name.Format
+	claims["sub"], claims["nameID"], claims["nameIDFormat"] = id.Subject, name.Value, name.Format
 	claims["authnInstant"] = session.authn.UTC().Format(time.RFC3339)
 	delete(claims, "authnContext")
 	if session.context != "" {

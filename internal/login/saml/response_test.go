@@ -51,7 +51,7 @@ func TestAnHonestResponseIsBelieved(t *testing.T) {
 				Once: "_assertion", OnceUntil: clock.Add(5*time.Minute + 30*time.Second),
 				Claims: map[string]any{
 					"urn:oid:0.9.2342.19200300.100.1.3": "anna@example.com", "mail": "anna@example.com",
-					"groups": []any{"staff", "admins"}, "nameID": "anna",
+					"groups": []any{"staff", "admins"}, "nameID": "anna", "sub": "anna",
 					"nameIDFormat": "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent",
 					"authnInstant": "2026-05-04T11:00:00Z", "authnContext": "urn:oasis:names:tc:SAML:2.0:ac:classes:Password",
 				},
@@ -401,9 +401,9 @@ func TestALongListOfGroupsIsTaken(t *testing.T) {
 func TestNoAttributeTakesThePlaceOfTheName(t *testing.T) {
 	w := newWorld(t)
 	xml := strings.Replace(goodResponse(w.request()), `Name="groups"`, `Name="nameID" FriendlyName="authnInstant"`, 1)
-	xml = strings.Replace(xml, `FriendlyName="mail"`, `FriendlyName="nameIDFormat"`, 1)
+	xml = strings.Replace(xml, `FriendlyName="mail"`, `FriendlyName="sub"`, 1)
 	id, err := w.finish(idpSigner().signed(t, xml, "Assertion"))
-	if err != nil || id.Claims["nameID"] != "anna" || id.Claims["authnInstant"] != "2026-05-04T11:00:00Z" || !strings.HasSuffix(id.Claims["nameIDFormat"].(string), "persistent") {
+	if err != nil || id.Claims["nameID"] != "anna" || id.Claims["sub"] != "anna" || id.Claims["authnInstant"] != "2026-05-04T11:00:00Z" || !strings.HasSuffix(id.Claims["nameIDFormat"].(string), "persistent") {
 		t.Errorf("got %v, %v", id, err)
 	}
 }
