@@ -27,6 +27,7 @@ type must struct {
 	reply        string   // what the backend answers; "" = 200 with ok
 	hangUp       bool     // and then closes
 	early        bool     // it answers before it reads the body
+	version      bool     // it is about requests of HTTP/1.1 alone
 	want         []claim
 	standard     string // why net/http cannot do it; "" = both engines must
 }
