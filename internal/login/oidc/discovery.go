@@ -106,6 +106,17 @@ func (s *source) start() {
 	}
 }
 
+// tend has the document fetched again if it was fetched, or failed, and that is
+// long enough ago.
+func (s *source) tend() {
+	now := s.party.o.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.last.IsZero() && !now.Before(s.next) {
+		s.beginLocked(now)
+	}
+}
+
 func (s *source) beginLocked(now time.Time) <-chan struct{} {
 	if s.flight != nil {
 		return s.flight

@@ -179,6 +179,35 @@ func TestStatusTellsKeysTimesErrorsAndTheClock(t *testing.T) {
 	w.until("the error", func() bool { st := w.party.Status(w.provider); return st.Discovery.Cause == "connect" && !st.Healthy })
 }
 
+func TestStatusFindsAProviderThatHasComeBackWhileNobodySignsIn(t *testing.T) {
+	w := newWorld(t)
+	w.idp.fail("/.well-known/openid-configuration")
+	w.party.Retain([]model.IdentityProvider{*w.provider})
+	w.registry.Retain([]model.IdentityProvider{*w.provider})
+	w.until("the failure", func() bool { st := w.party.Status(w.provider); return st.Discovery.Cause == "http" && !st.Healthy })
+	before := w.idp.discoveries.Load()
+	for range 50 {
+		w.party.Status(w.provider)
+	}
+	if n := w.idp.discoveries.Load() - before; n > 1 { // one may be the registry's
+		t.Errorf("50 looks made %d discoveries", n)
+	}
+	w.idp.in(nil, "/.well-known/openid-configuration")
+	w.clock.advance(34 * time.Second)
+	w.registry.For(w.provider).Find(context.Background(), "key-1", "ES256")
+	w.until("health", func() bool { return w.party.Status(w.provider).Healthy })
+	before = w.idp.discoveries.Load()
+	w.provider.Enabled = false
+	w.clock.advance(5 * time.Hour)
+	for range 10 {
+		w.party.Status(w.provider)
+	}
+	time.Sleep(20 * time.Millisecond)
+	if n := w.idp.discoveries.Load() - before; n != 0 {
+		t.Errorf("a provider that is switched off was asked %d times", n)
+	}
+}
+
 func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	for _, tc := range []struct {
 		name   string

@@ -76,7 +76,7 @@ func (r *Party) verifyAgain(ctx context.Context, p *model.IdentityProvider, m *m
 	if err != nil {
 		return nil, err
 	}
-	for _, claim := range []string{"sub", "azp", "auth_time", "nonce", "sid"} {
+	for _, claim := range []string{"sub", "nonce", "sid"} { // iss, aud and azp were compared with the configuration
 		was, before := old.claims[claim]
 		is, now := id.claims[claim]
 		optional := claim != "sub"

@@ -45,10 +45,15 @@ type KeyStatus struct {
 	LastSeen  time.Time `json:"lastSeen"`
 }
 
-// Status tells how a provider stands. It asks nobody.
+// Status tells how a provider stands, and waits for nobody. Where it is time to ask
+// the provider again it has that begun, so that what is told stays true while
+// nobody signs in.
 func (r *Party) Status(p *model.IdentityProvider) Status {
 	st := Status{Discovery: DocumentStatus{Source: documentURL(p.Issuer)}, Keys: r.o.Keys.Status(p)}
 	s := r.source(p)
+	if p.Enabled {
+		s.tend()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.last.IsZero() {
