@@ -42,6 +42,7 @@ func (g *Gateway) beginFromStore(ctx context.Context) error {
 	if err := g.firstAdministrator(ctx); err != nil {
 		return err
 	}
+	g.signers.count(g.store)
 	set, err := g.provision.CurrentSet(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the stored configuration: %w", err)

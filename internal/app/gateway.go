@@ -59,6 +59,7 @@ type Gateway struct {
 	audit     *audit.Log
 	metrics   *metrics.Metrics
 	directory *directory.Directory
+	signers   publicKeys
 	provision *provision.Service
 	hasher    *secret.Hasher
 	signer    *identity.Signer
@@ -140,6 +141,7 @@ func (g *Gateway) join() error {
 		CSRF: g.csrf, Recorder: recorder, Now: time.Now})
 	g.plans.gate = g.gate
 	g.plans.auth = all.Deps{Lookup: g.directory, Hasher: g.hasher, Cache: authn.NewCache(0), Keys: registry, Asker: asker, Replay: authn.NewReplay(all.ProofLife, 0),
+		Signatures: authn.NewReplay(all.SignatureLife, 1<<20), AnyPublicKey: g.signers.Any,
 		VerifyClientCert: g.verifyClientCert, Upgrade: g.upgrade}
 	g.plans.env = gate.Env{ID: id, ExternalURL: g.cfg.ExternalURL, BodyBytes: int64(g.cfg.Limits.BodyBytes),
 		TrustedProxies: g.cfg.Trusted, Own: g.addresses(), ClientCA: g.asksForCertificates(), Methods: g.plans.methods}
@@ -157,6 +159,7 @@ func (g *Gateway) join() error {
 // they have open ends, unless they may still act.
 func (g *Gateway) invalidate(userIDs []string) {
 	g.directory.Invalidate(userIDs...)
+	g.signers.count(g.store)
 	g.plans.since.note(userIDs...)
 	for _, id := range userIDs {
 		g.cut(id)

@@ -45,7 +45,7 @@ func (k Key) Normal() Key {
 // UTF-8 would fold to the replacement character, and so to another's name.
 func (k Key) plausible() bool {
 	switch k.By {
-	case ByUsername, ByKeyID, byID:
+	case ByUsername, ByKeyID, ByPublicKey, byID:
 		return k.A != "" && utf8.ValidString(k.A)
 	case ByCertificate, ByLink:
 		return k.A != "" && k.B != ""
@@ -72,6 +72,8 @@ func CredentialKey(c *model.Credential) (Key, bool) {
 		k = Key{By: ByLink, A: c.Provider, B: c.Subject}
 	case model.Certificate:
 		k = certificateKey(c)
+	case model.PublicKey:
+		k = Key{By: ByPublicKey, A: c.KeyID}
 	}
 	return k.Normal(), k.plausible()
 }

@@ -63,6 +63,7 @@ const (
 	ByKeyID                     // A: the id within an API key
 	ByCertificate               // A: kind (fingerprint, uri, dns, email, subject); B: the value
 	ByLink                      // A: provider; B: subject
+	ByPublicKey                 // A: the key's thumbprint (RFC 7638)
 )
 
 // Key names one credential to look up.

@@ -90,9 +90,15 @@ func (ex *Exchange) caller() {
 			if model.EqualFold(f.Name, "DPoP") && !public {
 				f.Dropped = !forward || !ex.proven(model.MethodBearer)
 			}
-		case len("X-API-Key"):
-			if model.EqualFold(f.Name, "X-API-Key") && !public {
+		case len("Signature"): // and as long: X-API-Key
+			if model.EqualFold(f.Name, "Signature") && !public {
+				f.Dropped = !forward || !ex.proven(model.MethodSignature)
+			} else if model.EqualFold(f.Name, "X-API-Key") && !public {
 				f.Dropped = !forward || !ex.proven(model.MethodAPIKey)
+			}
+		case len("Signature-Input"):
+			if model.EqualFold(f.Name, "Signature-Input") && !public {
+				f.Dropped = !forward || !ex.proven(model.MethodSignature)
 			}
 		case len("X-CSRF-Token"):
 			if model.EqualFold(f.Name, "X-CSRF-Token") && !public {

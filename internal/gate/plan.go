@@ -186,7 +186,9 @@ func (p *Plan) edit(r *Route, name, at string, faults *model.Faults) {
 
 // defaultRequirement accepts every method that is configured (SPEC 4).
 func (p *Plan) defaultRequirement() *model.Requirement {
-	any := []model.Requirement{{Method: model.MethodBasic}, {Method: model.MethodAPIKey}}
+	// signature says for itself whether any user has a public key: users are data,
+	// and a plan knows nothing of them.
+	any := []model.Requirement{{Method: model.MethodBasic}, {Method: model.MethodAPIKey}, {Method: model.MethodSignature}}
 	if p.hasProvider(vouchers[model.MethodBearer]...) {
 		any = append(any, model.Requirement{Method: model.MethodBearer})
 	}

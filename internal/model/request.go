@@ -16,6 +16,7 @@ type Request struct {
 	Scheme string // "https" or "http": of the listener, or of a trusted front end
 	HTTP2  bool
 	Fields []Field // in order, less Host; HTTP/2 pseudo-headers are not fields
+	Body   bool    // a body follows
 	Peer   netip.Addr
 	Port   uint16    // of the listener
 	TLS    *TLSFacts // nil on a plain connection

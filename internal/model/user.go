@@ -112,8 +112,9 @@ const (
 	Password    CredentialType = "password"
 	APIKey      CredentialType = "apiKey"
 	Certificate CredentialType = "certificate"
-	Link        CredentialType = "link"  // a subject of an identity provider
-	AdminToken  CredentialType = "token" // administrators only
+	PublicKey   CredentialType = "publicKey" // for message signatures (RFC 9421)
+	Link        CredentialType = "link"      // a subject of an identity provider
+	AdminToken  CredentialType = "token"     // administrators only
 )
 
 // Mask stands for a secret in exports and answers; applying it keeps the stored value.
@@ -141,6 +142,8 @@ type Credential struct {
 	Email       string `json:"email,omitempty"`       // certificate: SAN e-mail
 	Subject     string `json:"subject,omitempty"`     // certificate: RFC 4514 subject; link: the provider's subject
 	Provider    string `json:"provider,omitempty"`    // link: which provider
+	PublicKey   string `json:"publicKey,omitempty"`   // publicKey: PEM or JWK on arrival, kept as PEM
+	KeyID       string `json:"keyID,omitempty"`       // publicKey: its thumbprint (RFC 7638), by which signatures name it; read only
 	// Given is, of a link, what its provider gave a user that it did not make. Such
 	// names are among the user's own too; remembered here, they are taken away when
 	// the provider no longer says so, and nothing else is. Read only.
@@ -184,6 +187,12 @@ func (c *Credential) Validate(path string) (f Faults) {
 		if c.Fingerprint != "" && !validFingerprint(c.Fingerprint) {
 			f.Add(path+".fingerprint", "is the SHA-256 of the certificate in hex: 64 digits, colons allowed")
 		}
+	case PublicKey:
+		if c.PublicKey == "" {
+			f.Add(path+".publicKey", "is missing; give the key as PEM or JWK")
+		} else if _, err := ParsePublicKey(c.PublicKey); err != nil {
+			f.Add(path+".publicKey", err.Error())
+		}
 	case Link:
 		if c.Provider == "" {
 			f.Add(path+".provider", "is missing")
@@ -192,7 +201,7 @@ func (c *Credential) Validate(path string) (f Faults) {
 			f.Add(path+".subject", "is missing")
 		}
 	default:
-		f.Add(path+".type", "is one of password, apiKey, certificate, link")
+		f.Add(path+".type", "is one of password, apiKey, certificate, publicKey, link")
 	}
 	for i, a := range c.Addresses {
 		if _, err := ParsePrefix(a); err != nil {

@@ -28,6 +28,8 @@ func publicName(c *model.Credential) string {
 	case model.Certificate:
 		kind, value := certificateName(c)
 		return "certificate " + kind + " " + value
+	case model.PublicKey:
+		return "publicKey " + c.KeyID
 	case model.Link:
 		return "link " + c.Provider + " " + c.Subject
 	}
@@ -44,9 +46,9 @@ func certificateName(c *model.Credential) (kind, value string) {
 
 // credentialFaults judges given credentials by themselves, beyond the model: the
 // types their owner may have, the form of hashes, and what is given twice. It
-// brings certificate names into their one spelling.
+// brings certificate names and public keys into their one spelling.
 func credentialFaults(kind, path string, given []model.Credential) (f model.Faults) {
-	allowed := []model.CredentialType{model.Password, model.APIKey, model.Certificate, model.Link}
+	allowed := []model.CredentialType{model.Password, model.APIKey, model.Certificate, model.PublicKey, model.Link}
 	if kind == store.KindAdministrators {
 		allowed = []model.CredentialType{model.Password, model.AdminToken, model.Certificate}
 	}
@@ -54,6 +56,12 @@ func credentialFaults(kind, path string, given []model.Credential) (f model.Faul
 	for i := range given {
 		c, at := &given[i], index(path, i)
 		c.Fingerprint, c.DNS = model.NormalFingerprint(c.Fingerprint), strings.ToLower(c.DNS)
+		c.KeyID = ""
+		if c.Type == model.PublicKey {
+			c.PublicKey, c.KeyID = model.NormalPublicKey(c.PublicKey)
+		} else if c.PublicKey != "" {
+			f.Add(at+".publicKey", "belongs to a credential of type publicKey")
+		}
 		c.ExpiresAt, c.Secret = moment(c.ExpiresAt), ""
 		if !slices.Contains(allowed, c.Type) {
 			names := make([]string, len(allowed))

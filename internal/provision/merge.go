@@ -56,7 +56,7 @@ func (t *change) mergeCredentials(kind, id, path string, existing, given []model
 func matching(existing []model.Credential, g *model.Credential) int {
 	if g.ID != "" {
 		j := slices.IndexFunc(existing, func(e model.Credential) bool {
-			named := e.Type == model.Certificate || e.Type == model.Link
+			named := e.Type == model.Certificate || e.Type == model.PublicKey || e.Type == model.Link
 			return e.ID == g.ID && e.Type == g.Type && (!named || publicName(&e) == publicName(g))
 		})
 		if j >= 0 {
@@ -165,6 +165,8 @@ func describe(c *model.Credential) string {
 	case model.Certificate:
 		kind, value := certificateName(c)
 		return "certificate with " + kind + " " + quote(value)
+	case model.PublicKey:
+		return "public key " + quote(c.KeyID)
 	case model.Link:
 		return "subject " + quote(c.Subject) + " of " + c.Provider
 	}

@@ -106,11 +106,12 @@ type Users interface {
 	Find(ctx context.Context, key directory.Key) (*UserRecord, string, error)
 	ListUsers(ctx context.Context, q UserQuery) ([]UserRecord, error)
 	CountUsers(ctx context.Context, q UserQuery) (int64, error)
+	AnyPublicKey(ctx context.Context) (bool, error) // whether any user has one
 }
 
 // UserWriter writes users. PutUser replaces the user of that id, or adds it, with
 // all its credentials; ErrExists where the username, or a credential's public
-// name (key id, certificate name, link), is another user's. Whom PutUser leaves
+// name (key id, certificate name, public key, link), is another user's. Whom PutUser leaves
 // inactive and DeleteUser deletes has no sessions afterwards.
 type UserWriter interface {
 	PutUser(ctx context.Context, u *UserRecord) error

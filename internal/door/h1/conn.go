@@ -221,6 +221,7 @@ func (c *conn) acquire() {
 		ex.Scheme = "https"
 	}
 	ex.Fields = append(ex.Fields[:0], r.Fields...)
+	ex.Body = r.Length != 0
 	ex.Peer, ex.Port, ex.Time = c.peer, c.port, c.began
 	c.status, c.sent, c.wait, c.told, c.decided = 0, 0, 0, false, false
 	c.up, c.spent, c.tried = nil, 0, false

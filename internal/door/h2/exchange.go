@@ -139,6 +139,7 @@ func (st *stream) parse() {
 	ex, h, c := st.ex, &st.head, st.c
 	ex.Method, ex.Request.Target, ex.Host, ex.HTTP2 = h.method(), h.path(), h.host, true
 	ex.Fields, h.fields = h.fields, ex.Fields[:0]
+	ex.Body = !h.ended
 	ex.Peer, ex.Port, ex.Time = c.peer, c.port, st.began
 	ex.Scheme, ex.TLS = "http", c.handshake()
 	if ex.TLS != nil {

@@ -26,6 +26,7 @@ type head struct {
 	host   string // of :authority, or of Host
 	length int64  // declared; -1 = not
 	size   int    // of the list, as RFC 9113, 6.5.2, counts
+	ended  bool   // no body follows
 
 	expects  bool // Expect: 100-continue
 	trailers bool // TE: trailers
@@ -184,6 +185,7 @@ func fieldFault(name, value string) string {
 // settle draws the conclusions once the head is whole; ended says that no body
 // follows.
 func (h *head) settle(ended bool) {
+	h.ended = ended
 	method, path := h.pseudo[pseudoMethod], h.pseudo[pseudoPath]
 	if h.fault != "" || h.tooLarge {
 		return

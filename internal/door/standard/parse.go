@@ -21,6 +21,7 @@ func (x *exchange) parse() {
 	r, ex := x.r, x.ex
 	ex.Method, ex.Host, ex.HTTP2 = r.Method, r.Host, r.ProtoMajor == 2
 	ex.Peer, ex.Port, ex.Time = x.conn.peer, x.conn.port, x.began
+	ex.Body = r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0
 	ex.Scheme = "http"
 	if r.TLS != nil {
 		ex.Scheme, ex.TLS = "https", x.door.tls(x.conn, r.TLS)

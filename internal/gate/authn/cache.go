@@ -30,6 +30,7 @@ const (
 	SpaceSender
 	SpaceSession
 	SpaceOpaque // tokens that a provider was asked about
+	SpaceSignature
 )
 
 // CacheKey stands for a credential: 128 bits under a key that the process drew at

@@ -17,10 +17,15 @@ import (
 // name is a credential's public name as a row of the credentials table.
 type name struct{ kind, name, subject string }
 
+// publicKeys is the kind of name of users' public keys.
+const publicKeys = "publicKey"
+
 func nameOf(k directory.Key) name {
 	switch k.By {
 	case directory.ByKeyID:
 		return name{"key", k.A, ""}
+	case directory.ByPublicKey:
+		return name{publicKeys, k.A, ""}
 	case directory.ByLink:
 		return name{"link", k.A, k.B}
 	case directory.ByCertificate:

@@ -103,6 +103,12 @@ func (tx *session) CountUsers(ctx context.Context, q store.UserQuery) (int64, er
 	return n, err
 }
 
+// AnyPublicKey says whether any user has a public key.
+func (tx *session) AnyPublicKey(ctx context.Context) (bool, error) {
+	var one int
+	return tx.row(ctx, `SELECT 1 FROM credentials WHERE kind = ? LIMIT 1`, []any{publicKeys}, &one)
+}
+
 // FindUser is the directory's way in: one statement, outside any transaction.
 func (s *Store) FindUser(ctx context.Context, key directory.Key) (*model.User, string, error) {
 	var u *model.User

@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"secrets that must not be kept are not", secrets},
 		{"a username is unique in any case", usernames},
 		{"a credential's public name leads to one user", credentialNames},
+		{"whether anybody has a public key is known", publicKeys},
 		{"a refused user leaves nothing behind and the transaction may go on", refusals},
 		{"a changed user is found by its new names and not by its old ones", changedNames},
 		{"nobody is no error to the directory", nobody},

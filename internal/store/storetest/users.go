@@ -23,7 +23,8 @@ func full() *store.UserRecord {
 		model.Credential{ID: "c5", Type: model.Certificate, DNS: "Svc.Example.com", CreatedAt: at(4)},
 		model.Credential{ID: "c6", Type: model.Certificate, Email: "A@example.com", CreatedAt: at(4)},
 		model.Credential{ID: "c7", Type: model.Certificate, Subject: "CN=a,O=b", CreatedAt: at(4)},
-		link("c8", "corp", "00u1"))
+		link("c8", "corp", "00u1"),
+		model.Credential{ID: "c9", Type: model.PublicKey, PublicKey: "PEM", KeyID: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", CreatedAt: at(4)})
 	u := &r.User
 	u.Kind, u.DisplayName, u.Emails, u.Active = model.ServiceUser, "Alice", []string{"Alice@Example.com", "a2@example.com"}, false
 	u.ExpiresAt, u.Groups, u.Roles, u.Origin = &ends, []string{"staff", "ops"}, []string{"reader"}, "jit:corp"
@@ -43,6 +44,7 @@ func fullKeys() map[string]directory.Key {
 		"c6": {By: directory.ByCertificate, A: directory.CertEmail, B: "A@EXAMPLE.com"},
 		"c7": {By: directory.ByCertificate, A: directory.CertSubject, B: "CN=a,O=b"},
 		"c8": {By: directory.ByLink, A: "corp", B: "00u1"},
+		"c9": {By: directory.ByPublicKey, A: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"},
 	}
 }
 
@@ -159,6 +161,7 @@ func credentialNames(t *testing.T, s store.Store) {
 		a, b model.Credential
 	}{
 		{"key id", apiKey("a", "k1"), apiKey("b", "k1")},
+		{"public key", model.Credential{ID: "a", Type: model.PublicKey, KeyID: "k"}, model.Credential{ID: "b", Type: model.PublicKey, KeyID: "k"}},
 		{"link", link("a", "corp", "s"), link("b", "corp", "s")},
 		{"fingerprint in another spelling", cert("a", func(c *model.Credential) { c.Fingerprint = "AA:BB" }), cert("b", func(c *model.Credential) { c.Fingerprint = "aabb" })},
 		{"DNS name in another case", cert("a", func(c *model.Credential) { c.DNS = "A.example" }), cert("b", func(c *model.Credential) { c.DNS = "a.example" })},
@@ -296,5 +299,34 @@ func oddStrings(t *testing.T, s store.Store) {
 	})
 	if err == nil {
 		t.Error("a name that is not UTF-8 was taken, and would have been altered")
+	}
+}
+
+func publicKeys(t *testing.T, s store.Store) {
+	any := func() (any bool) {
+		view(t, s, func(r store.Reader) (err error) {
+			any, err = r.AnyPublicKey(t.Context())
+			return err
+		})
+		return any
+	}
+	key := func(id string) model.Credential { return model.Credential{ID: "a", Type: model.PublicKey, KeyID: id} }
+	put(t, s, record("u1", "alice", apiKey("a", "publicKey"), link("b", "publicKey", "x")), record("u2", "bob"))
+	if any() {
+		t.Error("nobody has one")
+	}
+	put(t, s, record("u1", "alice", key("k1")), record("u2", "bob", key("k2")))
+	if !any() {
+		t.Error("two have one")
+	}
+	put(t, s, record("u1", "alice"))
+	if !any() {
+		t.Error("bob has one")
+	}
+	if err := s.Update(t.Context(), func(w store.Writer) error { return w.DeleteUser(t.Context(), "u2") }); err != nil {
+		t.Fatal(err)
+	}
+	if any() {
+		t.Error("nobody has one any more")
 	}
 }

@@ -44,7 +44,7 @@ func special(t reflect.Type) object {
 	case reflect.TypeFor[model.Kind]():
 		return enum(model.Person, model.Application, model.ServiceUser)
 	case reflect.TypeFor[model.CredentialType]():
-		return enum(model.Password, model.APIKey, model.Certificate, model.Link, model.AdminToken)
+		return enum(model.Password, model.APIKey, model.Certificate, model.PublicKey, model.Link, model.AdminToken)
 	case reflect.TypeFor[model.AdminRole]():
 		return enum(model.AdminAll, model.AdminOperator, model.AdminProvisioner, model.AdminAuditor)
 	case reflect.TypeFor[model.Balance]():

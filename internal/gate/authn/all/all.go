@@ -13,6 +13,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/authn/keys"
 	"github.com/sallyport/sallyport/internal/gate/authn/mtls"
 	"github.com/sallyport/sallyport/internal/gate/authn/session"
+	"github.com/sallyport/sallyport/internal/gate/authn/signature"
 	"github.com/sallyport/sallyport/internal/gate/authn/trustedheader"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/secret"
@@ -27,11 +28,14 @@ type Deps struct {
 	Keys   *keys.Registry
 	Asker  *introspection.Registry // nil = nobody can be asked about opaque tokens
 	// Sessions are the logins by browsers, and Users whose they are; nil = there are none.
-	Sessions  session.Sessions
-	Users     session.Users
-	Providers []model.IdentityProvider // of the configuration; not changed afterwards
-	Hosts     *authn.Hosts             // of the configuration: the names that it is called by
-	Replay    *authn.Replay            // of proofs that are good once; nil = one of its own
+	Sessions   session.Sessions
+	Users      session.Users
+	Providers  []model.IdentityProvider // of the configuration; not changed afterwards
+	Hosts      *authn.Hosts             // of the configuration: the names that it is called by
+	Replay     *authn.Replay            // of proofs that are good once; nil = one of its own
+	Signatures *authn.Replay            // of message signatures; nil = one of its own
+	// AnyPublicKey says whether any user has a public key; nil = there may be one.
+	AnyPublicKey func() bool
 	// VerifyClientCert judges a certificate that a front end sent on, by the
 	// listener's clientCA and clientCRL; nil = they are not believed.
 	VerifyClientCert func(leaf *x509.Certificate, intermediates []*x509.Certificate) error
@@ -41,8 +45,11 @@ type Deps struct {
 	Now     func() time.Time // nil = time.Now
 }
 
-// ProofLife is for how long proofs that are good once must be remembered.
-const ProofLife = 2 * bearer.ProofAge
+// For how long proofs that are good once must be remembered.
+const (
+	ProofLife     = 2 * bearer.ProofAge
+	SignatureLife = signature.Age + signature.Skew
+)
 
 // New is the table for a configuration, and what is wrong between its providers.
 // Their mappings are the plan's to compile.
@@ -53,6 +60,9 @@ func New(d Deps) ([]authn.Method, model.Faults) {
 	if d.Replay == nil {
 		d.Replay = authn.NewReplay(ProofLife, 0)
 	}
+	if d.Signatures == nil {
+		d.Signatures = authn.NewReplay(SignatureLife, 0)
+	}
 	if d.Asker == nil {
 		d.Asker = introspection.NewRegistry(introspection.Options{})
 	}
@@ -60,6 +70,7 @@ func New(d Deps) ([]authn.Method, model.Faults) {
 		&mtls.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Senders: senders(d), Verify: d.VerifyClientCert},
 		trustedheader.New(d.Providers, d.Cache, d.Now),
 		bearer.New(bearer.Deps{Providers: d.Providers, Keys: d.Keys, Asker: d.Asker, Cache: d.Cache, Hosts: d.Hosts, Replay: d.Replay, Now: d.Now}),
+		&signature.Method{Lookup: d.Lookup, Cache: d.Cache, Hosts: d.Hosts, Replay: d.Signatures, Now: d.Now, Any: d.AnyPublicKey},
 		&apikey.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now},
 		&basic.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Hasher: d.Hasher, Upgrade: d.Upgrade},
 		session.New(d.Sessions, d.Users, d.Cache, d.Providers, d.Now),

@@ -33,7 +33,7 @@ func TestTheTableHasEveryMethodInOrder(t *testing.T) {
 	if len(f) > 0 {
 		t.Fatal(f)
 	}
-	want := []string{"mtls", "trustedHeader", "bearer", "apiKey", "basic", "session"}
+	want := []string{"mtls", "trustedHeader", "bearer", "signature", "apiKey", "basic", "session"}
 	if len(methods) != len(want) || len(methods) > authn.MaxMethods {
 		t.Fatalf("%d methods", len(methods))
 	}
@@ -49,7 +49,7 @@ func TestTheTableHasEveryMethodInOrder(t *testing.T) {
 
 func TestEachMethodRefusesUnderItsOwnName(t *testing.T) {
 	methods, _ := New(deps(t))
-	r := authntest.Request("Authorization", "Basic x", "Authorization", "Bearer x", "X-API-Key", "x",
+	r := authntest.Request("Authorization", "Basic x", "Authorization", "Bearer x", "X-API-Key", "x", "Signature-Input", "x",
 		"Cookie", "__Host-sallyport=a; __Host-sallyport=b")
 	r.TLS = &model.TLSFacts{CertificateFault: "expired"}
 	for _, m := range methods {

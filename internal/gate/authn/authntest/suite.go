@@ -27,6 +27,9 @@ type Suite struct {
 	Secrets []string
 	// Fail makes the directory fail; nil for methods that ask none.
 	Fail func(error)
+	// Once says that each credential is good for one request alone: repeating it is
+	// refused, and every request costs a verification.
+	Once bool
 	// Deactivate makes the user of Good inactive; nil for outside identities.
 	Deactivate func()
 }
@@ -129,6 +132,12 @@ func (s Suite) good(t *testing.T) {
 
 func (s Suite) repeated(t *testing.T) {
 	m, r := s.Method(t), s.Good(t)
+	if s.Once {
+		if s.ask(t, m, r).Outcome != authn.Proven || s.ask(t, m, r).Outcome != authn.Bad {
+			t.Error("a credential that is good once was taken twice, or not at all")
+		}
+		return
+	}
 	first := s.ask(t, m, r).Proof
 	if second := s.ask(t, m, r).Proof; first == nil || first != second {
 		t.Error("the credential was verified twice")
@@ -203,6 +212,9 @@ func (s Suite) garbage(t *testing.T) {
 			try(i, v[:j]+"\xff"+v[j+1:])
 			try(i, v[:j]+"A"+v[j+1:])
 		}
+		if s.Once {
+			continue
+		}
 		r := s.Good(t)
 		r.Fields = append(r.Fields, model.Field{Name: r.Fields[i].Name, Value: v})
 		if res := s.ask(t, m, r); res.Outcome != authn.Proven {
@@ -218,8 +230,15 @@ func (s Suite) many(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		r := s.Good(t)
+		var each []*model.Request
+		for range 20 {
+			if s.Once {
+				r = s.Good(t)
+			}
+			each = append(each, r)
+		}
 		wg.Go(func() {
-			for range 20 {
+			for _, r := range each {
 				if res := m.Authenticate(context.Background(), r); res.Outcome != authn.Proven {
 					t.Errorf("outcome %d: %s", res.Outcome, res.Detail)
 				}
