@@ -250,6 +250,9 @@ func TestBadCredentialsAreRefused(t *testing.T) {
 	if _, err := r.AddCredential(t.Context(), root, KindUsers, "alice", model.Credential{Type: model.Link, Provider: "corp", Subject: "s"}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := r.AddCredential(t.Context(), root, KindUsers, "alice", model.Credential{Type: model.PublicKey, PublicKey: publicJWK}); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		c    model.Credential
 		want model.Code
@@ -268,8 +271,12 @@ func TestBadCredentialsAreRefused(t *testing.T) {
 		"a link to an unknown provider":  {model.Credential{Type: model.Link, Provider: "none", Subject: "s"}, model.Invalid, "provider"},
 		"a link without a subject":       {model.Credential{Type: model.Link, Provider: "corp"}, model.Invalid, "subject"},
 		"a password that is none":        {model.Credential{Type: model.Password}, model.Invalid, "password"},
+		"a public key that is none":      {model.Credential{Type: model.PublicKey, PublicKey: "x"}, model.Invalid, "publicKey"},
+		"a public key that is missing":   {model.Credential{Type: model.PublicKey}, model.Invalid, "publicKey"},
+		"a public key that is taken":     {model.Credential{Type: model.PublicKey, PublicKey: publicPEM}, model.Conflict, ""},
+		"a key with another type":        {model.Credential{Type: model.APIKey, PublicKey: publicPEM}, model.Invalid, "publicKey"},
 		"an administrator's token":       {model.Credential{Type: model.AdminToken}, model.Invalid, "type"},
-		"a type that does not exist yet": {model.Credential{Type: "publicKey"}, model.Invalid, "type"},
+		"a type that does not exist yet": {model.Credential{Type: "clientSecret"}, model.Invalid, "type"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := r.AddCredential(t.Context(), root, KindUsers, "bob", c.c)
