@@ -28,7 +28,7 @@ type routeFlags struct {
 	Method       []string `placeholder:"METHOD" help:"Methods; \"\" for any."`
 	Service      *string  `placeholder:"SERVICE" help:"The service it leads to."`
 	Access       *string  `enum:"permitted,authenticated,optional,public" placeholder:"ACCESS" help:"permitted (a role must allow it), authenticated, optional or public."`
-	Authenticate []string `placeholder:"METHOD" help:"Any one of these: basic, apiKey, bearer, mtls, trustedHeader, bearer@PROVIDER. More needs -f."`
+	Authenticate []string `placeholder:"METHOD" help:"Any one of these: basic, apiKey, bearer, mtls, signature, trustedHeader, bearer@PROVIDER. More needs -f."`
 	StripPrefix  *string  `placeholder:"PREFIX" help:"Take a prefix off before forwarding."`
 	Mode         *string  `enum:"enforce,report" placeholder:"MODE" help:"enforce, or report what would be refused."`
 	source
