@@ -68,7 +68,9 @@ func New(o Options) *ServiceProvider {
 
 // Close ends what is being fetched and waits for it.
 func (s *ServiceProvider) Close() {
-	s.stop()
+	s.mu.Lock()
+	s.stop() // and nothing begins after that
+	s.mu.Unlock()
 	s.running.Wait()
 }
 

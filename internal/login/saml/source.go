@@ -119,7 +119,12 @@ func (s *ServiceProvider) start(src *source, coolDown time.Duration) <-chan stru
 	if src.busy != nil {
 		return src.busy
 	}
-	if s.life.Err() != nil || !src.last.IsZero() && s.o.Now().Sub(src.last) < coolDown {
+	if !src.last.IsZero() && s.o.Now().Sub(src.last) < coolDown {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Err() != nil {
 		return nil
 	}
 	done := make(chan struct{})

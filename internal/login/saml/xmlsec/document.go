@@ -18,7 +18,10 @@ const (
 	MaxMessage = 256 << 10
 	MaxEncoded = MaxMessage/3*4 + MaxMessage/16
 
-	maxDepth = 48
+	maxDepth      = 48
+	maxElements   = 16384
+	maxAttributes = 64 // of an element, with the namespaces that it declares
+	maxScope      = 64 // namespaces that are declared around an element
 )
 
 // Namespaces of XML Signature and XML Encryption.
@@ -66,6 +69,9 @@ func Parse(b []byte) (*etree.Element, error) {
 	if bytes.Contains(body, []byte("<!")) || bytes.Contains(body, []byte("<?")) {
 		return nil, errors.New("the message has a comment, an instruction, a declaration or CDATA")
 	}
+	if bytes.Count(body, []byte("<")) > 2*maxElements {
+		return nil, errors.New("the message has too many elements or attributes")
+	}
 	if err := validator.Validate(bytes.NewReader(body)); err != nil {
 		return nil, fmt.Errorf("the message is not XML that can be read in one way alone: %w", err)
 	}
@@ -78,7 +84,8 @@ func Parse(b []byte) (*etree.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unambiguous(root, make(map[string]bool)); err != nil {
+	r := reading{ids: make(map[string]bool)}
+	if err := r.unambiguous(root, 0); err != nil {
 		return nil, err
 	}
 	return root, nil
@@ -113,12 +120,43 @@ func soleRoot(doc *etree.Document) (*etree.Element, error) {
 	return root, nil
 }
 
+// reading is what is known of a message while it is walked through.
+type reading struct {
+	ids      map[string]bool
+	elements int
+}
+
 // unambiguous refuses prefixes that nobody declared, attributes that are there
-// twice, and ids that are: what a signature refers to is one element.
-func unambiguous(el *etree.Element, ids map[string]bool) error {
-	if el.Space != "" && el.NamespaceURI() == "" {
-		return fmt.Errorf("the prefix %q is not declared", el.Space)
+// twice, and ids that are: what a signature refers to is one element. It also bounds
+// what grows by the product of elements and declarations, of which a quarter of a
+// megabyte can hold enough to keep a processor busy.
+func (r *reading) unambiguous(el *etree.Element, scope int) error {
+	if r.elements++; r.elements > maxElements || len(el.Attr) > maxAttributes {
+		return errors.New("the message has too many elements or attributes")
 	}
+	for i := range el.Attr {
+		if a := &el.Attr[i]; a.Space == "xmlns" || a.Space == "" && a.Key == "xmlns" {
+			scope++
+		}
+	}
+	if scope > maxScope {
+		return errors.New("the message has too many namespaces")
+	}
+	if el.Space != "" && el.NamespaceURI() == "" {
+		return fmt.Errorf("the prefix %q is not declared", Clip(el.Space))
+	}
+	if err := r.attributes(el); err != nil {
+		return err
+	}
+	for _, c := range el.ChildElements() {
+		if err := r.unambiguous(c, scope); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reading) attributes(el *etree.Element) error {
 	seen := make(map[[2]string]bool, len(el.Attr))
 	for i := range el.Attr {
 		a := &el.Attr[i]
@@ -126,15 +164,14 @@ func unambiguous(el *etree.Element, ids map[string]bool) error {
 		switch {
 		case a.Space == "xmlns" && (a.Key == "xml" || a.Key == "xmlns" || a.Value == ""):
 			return errors.New("a reserved prefix is declared, or one is taken back")
-		case a.Space == "xmlns", a.Space == "":
-		case a.Space == "xml":
+		case a.Space == "xmlns", a.Space == "", a.Space == "xml":
 		default:
 			if space = a.NamespaceURI(); space == "" {
-				return fmt.Errorf("the prefix %q is not declared", a.Space)
+				return fmt.Errorf("the prefix %q is not declared", Clip(a.Space))
 			}
 		}
 		if seen[[2]string{space, a.Key}] {
-			return fmt.Errorf("the attribute %q is there twice", a.Key)
+			return fmt.Errorf("the attribute %q is there twice", Clip(a.Key))
 		}
 		seen[[2]string{space, a.Key}] = true
 		if !strings.EqualFold(a.Key, "id") || a.Space == "xmlns" {
@@ -143,15 +180,10 @@ func unambiguous(el *etree.Element, ids map[string]bool) error {
 		if a.Space != "" {
 			return errors.New("an id is in a namespace")
 		}
-		if ids[a.Value] {
-			return fmt.Errorf("the id %q is there twice", a.Value)
+		if r.ids[a.Value] {
+			return fmt.Errorf("the id %q is there twice", Clip(a.Value))
 		}
-		ids[a.Value] = true
-	}
-	for _, c := range el.ChildElements() {
-		if err := unambiguous(c, ids); err != nil {
-			return err
-		}
+		r.ids[a.Value] = true
 	}
 	return nil
 }

@@ -59,6 +59,10 @@ func Verify(el *etree.Element, certs []*x509.Certificate, now time.Time) (*etree
 	for _, info := range Children(sig, NSDSig, "KeyInfo") {
 		sig.RemoveChild(info)
 	}
+	// It is looked for among a bounded number of elements, and taken out before the
+	// digest: so it may stand first, however many there are.
+	el.RemoveChild(sig)
+	el.InsertChildAt(0, sig)
 	cause := errors.New("there are no certificates")
 	for _, cert := range certs {
 		candidate := el
