@@ -19,9 +19,9 @@ const (
 	MaxEncoded = MaxMessage/3*4 + MaxMessage/16
 
 	maxDepth      = 48
-	maxElements   = 16384
+	maxElements   = 8192
 	maxAttributes = 64 // of an element, with the namespaces that it declares
-	maxScope      = 64 // namespaces that are declared around an element
+	maxScope      = 48 // namespaces that are declared around an element
 )
 
 // Namespaces of XML Signature and XML Encryption.
