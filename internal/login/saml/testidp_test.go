@@ -27,6 +27,7 @@ import (
 
 	"github.com/beevik/etree"
 	dsig "github.com/russellhaering/goxmldsig"
+	"go.uber.org/goleak"
 
 	"github.com/sallyport/sallyport/internal/login/flow"
 	"github.com/sallyport/sallyport/internal/model"
@@ -46,6 +47,10 @@ func TestMain(m *testing.M) {
 	keyDir = dir
 	code := m.Run()
 	os.RemoveAll(dir)
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	os.Exit(code)
 }
 
