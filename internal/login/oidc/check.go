@@ -145,24 +145,21 @@ func (r *Report) capabilities(p *model.IdentityProvider, m *metadata) {
 // checkClient tries the client's credentials on the token endpoint with a code that
 // nobody gave: a provider that refuses only the code has accepted the client.
 func (r *Party) checkClient(ctx context.Context, p *model.IdentityProvider, m *metadata, rep *Report) {
-	way := clientAuth(p, m)
-	if m.tokenAuth != nil && !slices.Contains(m.tokenAuth, way) {
-		rep.add(LevelWarning, "client", "the provider does not announce "+way+", but "+strings.Join(m.tokenAuth, ", "),
+	if ways := r.ways(p, m); m.tokenAuth != nil && !slices.Contains(m.tokenAuth, ways[0]) {
+		rep.add(LevelWarning, "client", "the provider does not announce "+ways[0]+", but "+strings.Join(m.tokenAuth, ", "),
 			"Give clientKeyFile for private_key_jwt, clientSecret for the others.")
 	}
-	q := fetch.Request{URL: m.token.String(), Form: url.Values{"grant_type": {"authorization_code"},
-		"code": {"sallyport-provider-check"}, "redirect_uri": {"https://sallyport.invalid" + callback}, "code_verifier": {strings.Repeat("x", 43)}}}
-	if err := r.prove(p, m, &q); err != nil {
-		rep.trouble("client", err, "See clientKeyFile.")
+	if err := r.CheckFile(p); err != nil {
+		rep.add(LevelFault, "client", err.Error(), "See clientKeyFile.")
 		return
 	}
-	answer, err := r.http.Send(ctx, q)
+	answer, way, err := r.send(ctx, p, m, url.Values{"grant_type": {"authorization_code"}, "code": {"sallyport-provider-check"},
+		"redirect_uri": {"https://sallyport.invalid" + callback}, "code_verifier": {strings.Repeat("x", 43)}})
 	if err != nil {
-		rep.trouble("client", fmt.Errorf("asking the token endpoint: %w", err), remedies[fetch.CauseOf(err)])
+		rep.trouble("client", err, remedies[fetch.CauseOf(err)])
 		return
 	}
-	doc, _ := object(answer.Body)
-	code, _ := doc["error"].(string)
+	code, _ := refusalOf(answer)
 	switch {
 	case code == "invalid_grant":
 		rep.add(LevelGood, "client", "the provider accepts the client by "+way, "")

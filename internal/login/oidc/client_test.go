@@ -1,12 +1,15 @@
 package oidc
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +52,59 @@ func TestTheClientProvesItselfAsTheProviderAsks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Okta, Authelia and others announce both ways and hold each client to the one that
+// it was registered for.
+func TestAClientThatIsRegisteredForOneOfTwoWaysIsTakenByIt(t *testing.T) {
+	for _, only := range []string{secretBasic, secretPost} {
+		t.Run(only, func(t *testing.T) {
+			w := newWorld(t)
+			w.idp.doc = func(d map[string]any) {
+				d["token_endpoint_auth_methods_supported"] = []any{"private_key_jwt", "client_secret_post", "client_secret_basic"}
+			}
+			w.idp.in(func(rw http.ResponseWriter, r *http.Request) {
+				r.ParseForm()
+				if (r.Header.Get("Authorization") != "") != (only == secretBasic) {
+					rw.WriteHeader(401)
+					fmt.Fprint(rw, `{"error":"invalid_client"}`)
+					return
+				}
+				w.idp.set(func() { w.idp.serveToken(rw, r) })
+			}, "/token")
+			if rep := w.party.Check(context.Background(), w.provider); !rep.OK || !strings.Contains(rep.Findings[len(rep.Findings)-1].Says, only) {
+				t.Errorf("%+v", rep)
+			}
+			before := w.idp.tokenCalls.Load()
+			id := w.mustLogin()
+			if _, err := w.party.Refresh(context.Background(), w.provider, id.Keep); err != nil {
+				t.Error(err)
+			}
+			if n := w.idp.tokenCalls.Load() - before; n != 2 {
+				t.Errorf("%d calls, the way being known", n)
+			}
+			w.party.Retain(nil)
+			if len(w.party.accepted) != 0 {
+				t.Error("the way is remembered of a provider that is gone")
+			}
+			w.mustLogin()
+		})
+	}
+	t.Run("and a wrong secret is refused by both, each asked once", func(t *testing.T) {
+		w := newWorld(t)
+		w.idp.doc = func(d map[string]any) {
+			d["token_endpoint_auth_methods_supported"] = []any{"client_secret_post", "client_secret_basic"}
+		}
+		w.idp.in(func(rw http.ResponseWriter, _ *http.Request) {
+			rw.WriteHeader(401)
+			fmt.Fprint(rw, `{"error":"invalid_client"}`)
+		}, "/token")
+		_, err := w.login()
+		expect(t, err, model.IdentityUnavailable, "invalid_client")
+		if n := w.idp.tokenCalls.Load(); n != 2 {
+			t.Errorf("asked %d times", n)
+		}
+	})
 }
 
 func writeKey(t *testing.T, dir, name string, key *signingKey, kind string) {

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/tls"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -81,6 +82,8 @@ type Party struct {
 	mu      sync.Mutex
 	closed  bool
 	sources map[string]*source // by issuer
+	// accepted is the way by which a provider took a client, by clientOf.
+	accepted map[string]string
 }
 
 var (
@@ -93,17 +96,17 @@ var (
 func New(o Options) *Party {
 	o.defaults()
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Party{o: o, ctx: ctx, cancel: cancel, sources: make(map[string]*source),
+	return &Party{o: o, ctx: ctx, cancel: cancel, sources: make(map[string]*source), accepted: make(map[string]string),
 		http: fetch.New(fetch.Options{MaxBytes: o.MaxBytes, Timeout: o.Timeout, TLS: o.TLS})}
 }
 
 // Retain begins discovery of these providers and forgets all others: to be called
 // when a configuration is published.
 func (r *Party) Retain(providers []model.IdentityProvider) {
-	keep := make(map[string]bool)
+	keep, clients := make(map[string]bool), make(map[string]bool)
 	for i := range providers {
 		if p := &providers[i]; p.Type == model.ProviderOIDC && p.Enabled {
-			keep[p.Issuer] = true
+			keep[p.Issuer], clients[clientOf(p)] = true, true
 			r.source(p).start()
 		}
 	}
@@ -114,6 +117,7 @@ func (r *Party) Retain(providers []model.IdentityProvider) {
 			delete(r.sources, issuer)
 		}
 	}
+	maps.DeleteFunc(r.accepted, func(client, _ string) bool { return !clients[client] })
 }
 
 // Close ends what is under way and waits for it.

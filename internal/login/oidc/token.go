@@ -39,16 +39,13 @@ func (t *tokens) due(now time.Time) time.Time {
 	return now.Add(min(max(life, 30*time.Second), 24*time.Hour))
 }
 
-// ask asks the token endpoint, once: codes, and with many providers refresh tokens,
-// are worth something a single time. Errors are *model.Error.
+// ask asks the token endpoint for tokens; never again for the same, since codes, and
+// with many providers refresh tokens, are worth something a single time. Errors are
+// *model.Error.
 func (r *Party) ask(ctx context.Context, p *model.IdentityProvider, m *metadata, form url.Values) (*tokens, error) {
-	q := fetch.Request{URL: m.token.String(), Form: form}
-	if err := r.prove(p, m, &q); err != nil {
-		return nil, unavailable(p, "proving the gateway to the token endpoint", err)
-	}
-	answer, err := r.http.Send(ctx, q)
+	answer, _, err := r.send(ctx, p, m, form)
 	if err != nil {
-		return nil, unavailable(p, "asking the token endpoint", err)
+		return nil, unavailable(p, "tokens", err)
 	}
 	if answer.Status != 200 {
 		return nil, refused(p, answer)
@@ -64,16 +61,21 @@ func (r *Party) ask(ctx context.Context, p *model.IdentityProvider, m *metadata,
 // code or the refresh token is worth nothing; all else is between the provider and
 // the gateway.
 func refused(p *model.IdentityProvider, answer *fetch.Answer) error {
-	var code, description string
-	if doc, err := object(answer.Body); err == nil {
-		code, _ = doc["error"].(string)
-		description, _ = doc["error_description"].(string)
-	}
+	code, description := refusalOf(answer)
 	cause := fmt.Errorf("the token endpoint answered %d, %s (%s)", answer.Status, quote(code), quote(description))
 	if code == "invalid_grant" && answer.Status >= 400 && answer.Status < 500 {
 		return unproven(p, cause)
 	}
 	return unavailable(p, "asking the token endpoint", cause)
+}
+
+// refusalOf is the code of an error answer, and what is said to it.
+func refusalOf(answer *fetch.Answer) (code, description string) {
+	if doc, err := object(answer.Body); err == nil {
+		code, _ = doc["error"].(string)
+		description, _ = doc["error_description"].(string)
+	}
+	return code, description
 }
 
 func readTokens(b []byte) (*tokens, error) {
