@@ -24,9 +24,6 @@ type surfer struct {
 	jar    *cookiejar.Jar
 }
 
-// stop has the surfer look at a redirect instead of following it.
-type stop struct{ http.RoundTripper }
-
 func newSurfer(t testing.TB, g *gateway, hosts ...string) *surfer {
 	t.Helper()
 	jar, _ := cookiejar.New(nil)

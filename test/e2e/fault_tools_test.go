@@ -108,7 +108,6 @@ type ledger struct {
 	mu       sync.Mutex
 	probes   map[string]int
 	requests []string // X-Request-Id
-	headers  func(http.Header)
 }
 
 func newLedger(t testing.TB, handle http.HandlerFunc) *ledger {

@@ -89,7 +89,7 @@ func TestAForgedIdentityNeverReachesTheBackend(t *testing.T) {
 		// One at a time, by HTTP/1.1 and HTTP/2, beside the true one.
 		for name, c := range g.clients() {
 			for _, n := range names {
-				if name == "HTTP/2" && strings.ToLower(n) != n && strings.ToLower(n) == strings.ToLower(names[0]) {
+				if name == "HTTP/2" && strings.ToLower(n) != n && strings.EqualFold(n, names[0]) {
 					continue
 				}
 				for _, path := range []string{"/api", "/h2"} {

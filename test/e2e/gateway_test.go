@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 )
 
 const adminPassword = "correct horse battery"
@@ -207,20 +205,6 @@ func (g *gateway) must(t testing.TB, status int, method, path, body string, mods
 		t.Fatalf("%s %s: %d %s, want %d", method, path, a.status, a.body, status)
 	}
 	return a
-}
-
-// apply applies a declarative document by the admin API.
-func (g *gateway) apply(t testing.TB, document string) {
-	t.Helper()
-	var v any
-	if err := yaml.Unmarshal([]byte(document), &v); err != nil {
-		t.Fatal(err)
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.must(t, 200, "POST", "/v2/apply", string(b))
 }
 
 // call sends a request to the proxy.
