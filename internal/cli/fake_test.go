@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/sallyport/sallyport/internal/model"
 )
 
 // gateway is a stand-in for the admin API: it keeps what it is sent and answers
@@ -168,6 +170,9 @@ func (g *gateway) credentials(w http.ResponseWriter, r *http.Request, path []str
 		g.revision++
 		id := "k" + strconv.Itoa(g.revision)
 		o["id"], o["prefix"], o["createdAt"] = id, "sp_"+id, "2026-11-22T10:00:00Z"
+		if text, ok := o["publicKey"].(string); ok {
+			o["publicKey"], o["keyID"] = model.NormalPublicKey(text)
+		}
 		g.objects[strings.Join(path, "/")+"/"+id] = o
 		withSecret := map[string]any{"secret": "sp_" + id + "_generated"}
 		for k, v := range o {

@@ -5,22 +5,25 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/cli/client"
+	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
 type keyCommands struct {
-	List   keyList   `cmd:"" help:"List a user's API keys, without their secrets."`
-	Get    keyGet    `cmd:"" help:"Show one API key, without its secret."`
+	List   keyList   `cmd:"" help:"List a user's API keys, without their secrets, and its public keys."`
+	Get    keyGet    `cmd:"" help:"Show one key, without its secret."`
 	Create keyCreate `cmd:"" help:"Make an API key and print it: this once."`
+	Add    keyAdd    `cmd:"" help:"Give a user a public key of its own, by which it signs requests, and print the key's id for signatures."`
 	Update keyUpdate `cmd:"" help:"Rotate an API key: make another like it, and delete the old one unless --keep."`
-	Delete keyDelete `cmd:"" help:"Revoke API keys at once."`
+	Delete keyDelete `cmd:"" help:"Revoke keys at once."`
 }
 
 var keyColumns = []column{{"ID", "id"}, {"PREFIX", "prefix"}, {"CREATED", "createdAt"}, {"EXPIRES", "expiresAt"},
-	{"LAST USED", "lastUsedAt"}, {"SCOPES", "scopes"}, {"ADDRESSES", "addresses"}}
+	{"LAST USED", "lastUsedAt"}, {"SCOPES", "scopes"}, {"ADDRESSES", "addresses"}, {"PUBLIC KEY", "keyID"}}
 
 func credentials(user string, more ...string) string {
 	return client.Path(append([]string{"v2", users.kind, user, "credentials"}, more...)...)
@@ -46,7 +49,7 @@ func (c *keyList) Run(ctx context.Context, r *run) error {
 		var k struct {
 			Type model.CredentialType `json:"type"`
 		}
-		if json.Unmarshal(raw, &k) == nil && k.Type == model.APIKey {
+		if json.Unmarshal(raw, &k) == nil && (k.Type == model.APIKey || k.Type == model.PublicKey) {
 			keys = append(keys, raw)
 		}
 	}
@@ -130,6 +133,53 @@ func (r *run) makeKey(ctx context.Context, api *client.Client, user string, o ob
 		until = ", until " + k.ExpiresAt.UTC().Format(time.RFC3339)
 	}
 	fmt.Fprintf(r.err, "API key %s of %s%s. It is shown this once; keep it.\n", k.ID, printable(user), until)
+	return nil
+}
+
+type keyAdd struct {
+	User      string `arg:"" help:"Whose."`
+	PublicKey string `arg:"" name:"file" placeholder:"FILE" help:"The public key: PEM or JWK. - is standard input."`
+	keyFlags
+}
+
+// Run gives a user a public key. The name that signatures call it by stands alone
+// on standard output.
+func (c *keyAdd) Run(ctx context.Context, r *run) error {
+	o, err := c.object()
+	if err != nil {
+		return err
+	}
+	var text []byte
+	if c.PublicKey == config.Stdin {
+		text, err = readAll(r.in)
+	} else {
+		text, err = os.ReadFile(c.PublicKey)
+	}
+	if err != nil {
+		return err
+	}
+	// A private key is refused here, before it goes anywhere.
+	if _, err := model.ParsePublicKey(string(text)); err != nil {
+		return fmt.Errorf("%s %w", c.PublicKey, err)
+	}
+	o["type"], o["publicKey"] = model.PublicKey, string(text)
+	api, err := r.connect()
+	if err != nil {
+		return err
+	}
+	var raw json.RawMessage
+	if err := api.Do(ctx, client.Call{Method: "POST", Path: credentials(c.User), Body: o, Reason: c.Reason}, &raw); err != nil {
+		return err
+	}
+	if r.format() != formatTable {
+		return r.print(raw)
+	}
+	var k model.Credential
+	if err := json.Unmarshal(raw, &k); err != nil {
+		return err
+	}
+	fmt.Fprintln(r.out, k.KeyID)
+	fmt.Fprintf(r.err, "Public key %s of %s. Signatures name it by the keyid above.\n", k.ID, printable(c.User))
 	return nil
 }
 

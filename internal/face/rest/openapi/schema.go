@@ -56,7 +56,7 @@ func special(t reflect.Type) object {
 	case reflect.TypeFor[model.CallerMode]():
 		return enum(model.CallerStrip, model.CallerForward)
 	case reflect.TypeFor[model.ProviderType]():
-		return enum(model.ProviderJWT, model.ProviderTrustedHeader)
+		return enum(model.ProviderOIDC, model.ProviderJWT, model.ProviderIntrospection, model.ProviderSAML, model.ProviderLDAP, model.ProviderTrustedHeader)
 	case reflect.TypeFor[model.Provision]():
 		return enum(model.ProvisionJIT, model.ProvisionMatch, model.ProvisionOff)
 	case reflect.TypeFor[model.EventType]():

@@ -388,6 +388,13 @@ func TestASignatureIsGoodOnce(t *testing.T) {
 		t.Fatal(res.Detail)
 	}
 	again := *r
+	trial := *w.get().sign(t, w)
+	for i, isTrial := range []bool{true, true, false, true} {
+		trial.Trial = isTrial
+		if res := w.ask(&trial); (res.Outcome == authn.Proven) != (i < 3) {
+			t.Errorf("%d: a trial used the signature up, or did not see that it was: %s", i, res.Detail)
+		}
+	}
 	for _, later := range []time.Duration{0, 2 * time.Minute, 2*time.Minute + 50*time.Second} {
 		w.now = w.now.Add(later)
 		again.Time = w.now
