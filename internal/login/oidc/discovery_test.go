@@ -290,3 +290,24 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		})
 	}
 }
+
+func TestTheClockIsReadOfAnAnswerThoughItWaitedInACache(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	for _, tc := range []struct {
+		date, age string
+		want      time.Duration
+		told      bool
+	}{
+		{"Sun, 22 Nov 2026 10:00:00 GMT", "", 0, true},
+		{"Sun, 22 Nov 2026 10:01:00 GMT", "", time.Minute, true},
+		{"Sun, 22 Nov 2026 09:50:00 GMT", "600", 0, true},
+		{"Sun, 22 Nov 2026 09:50:00 GMT", "-600", -10 * time.Minute, true},
+		{"Sun, 22 Nov 2026 09:50:00 GMT", "soon", -10 * time.Minute, true},
+		{"yesterday", "", 0, false},
+		{"", "", 0, false},
+	} {
+		if off, told := clockOf(http.Header{"Date": {tc.date}, "Age": {tc.age}}, now); off != tc.want || told != tc.told {
+			t.Errorf("%q, age %q: %v, %v", tc.date, tc.age, off, told)
+		}
+	}
+}

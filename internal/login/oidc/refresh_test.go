@@ -246,3 +246,14 @@ func TestANewRefreshTokenIsNotLostWhenUserInfoFails(t *testing.T) {
 		t.Errorf("%v %+v", err, again)
 	}
 }
+
+func TestTheLifeOfATokenIsANumberOfSecondsOrNotSaid(t *testing.T) {
+	for _, tc := range []struct {
+		said any
+		want time.Duration
+	}{{600.0, 10 * time.Minute}, {"600", 10 * time.Minute}, {0.0, 0}, {-1.0, 0}, {"NaN", 0}, {"-Inf", 0}, {"Inf", 1e8 * time.Second}, {1e300, 1e8 * time.Second}, {nil, 0}, {true, 0}, {[]any{600.0}, 0}} {
+		if got := lifetime(tc.said); got != tc.want {
+			t.Errorf("%v: %v", tc.said, got)
+		}
+	}
+}
