@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -22,13 +24,24 @@ const (
 // appendBody appends what follows the head of the event's line: every field but
 // id, time, node and seq, and the closing brace and line feed.
 func appendBody(b []byte, e *model.Event) []byte {
-	b = append(b, `,"type":`...)
-	b = appendText(b, string(e.Type), maxText)
-	b = optional(b, `,"part":`, e.Part, maxText)
-	b = append(b, `,"outcome":`...)
-	b = appendText(b, e.Outcome, maxText)
+	switch {
+	case e.Type == model.EventAccess && e.Outcome == "allowed" && e.Part == PartDecision:
+		b = append(b, `,"type":"access","part":"decision","outcome":"allowed"`...)
+	case e.Type == model.EventAccess && e.Outcome == "allowed" && e.Part == PartCompletion:
+		b = append(b, `,"type":"access","part":"completion","outcome":"allowed"`...)
+	default:
+		b = append(b, `,"type":`...)
+		b = appendText(b, string(e.Type), maxText)
+		b = optional(b, `,"part":`, e.Part, maxText)
+		b = append(b, `,"outcome":`...)
+		b = appendText(b, e.Outcome, maxText)
+	}
 	b = optional(b, `,"step":`, e.Step, maxText)
-	b = optional(b, `,"code":`, string(e.Code), maxText)
+	if e.Code == model.Allowed {
+		b = append(b, `,"code":"allowed"`...)
+	} else {
+		b = optional(b, `,"code":`, string(e.Code), maxText)
+	}
 	b = optional(b, `,"reason":`, e.Reason, maxText)
 	b = optional(b, `,"requestId":`, e.RequestID, maxText)
 	b = optional(b, `,"actor":`, e.Actor, maxText)
@@ -47,10 +60,7 @@ func appendBody(b []byte, e *model.Event) []byte {
 	b = number(b, `,"bytesOut":`, e.BytesOut)
 	b = optional(b, `,"clientIP":`, e.ClientIP, maxText)
 	b = optional(b, `,"userAgent":`, e.UserAgent, maxUserAgent)
-	if d := e.DurationMs; d != 0 && !math.IsNaN(d) && !math.IsInf(d, 0) {
-		b = append(b, `,"durationMs":`...)
-		b = strconv.AppendFloat(b, d, 'f', 3, 64)
-	}
+	b = duration(b, e.DurationMs)
 	b = number(b, `,"revision":`, e.Revision)
 	b = number(b, `,"count":`, e.Count)
 	if len(e.Changes) > 0 {
@@ -58,6 +68,20 @@ func appendBody(b []byte, e *model.Event) []byte {
 		b = appendChanges(b, e.Changes)
 	}
 	return append(b, '}', '\n')
+}
+
+// duration writes milliseconds to three decimals.
+func duration(b []byte, ms float64) []byte {
+	const most = 1 << 40 // far more than any request takes
+	switch {
+	case ms == 0 || math.IsNaN(ms) || math.IsInf(ms, 0):
+		return b
+	case ms < 0 || ms > most:
+		return strconv.AppendFloat(append(b, `,"durationMs":`...), ms, 'f', 3, 64)
+	}
+	us := uint64(ms*1000 + .5)
+	b = strconv.AppendUint(append(b, `,"durationMs":`...), us/1000, 10)
+	return append(b, '.', byte('0'+us/100%10), byte('0'+us/10%10), byte('0'+us%10))
 }
 
 func optional(b []byte, name, v string, max int) []byte {
@@ -134,11 +158,9 @@ func (h *head) bytes(id string, t time.Time, seq uint64) []byte {
 		t.UTC().AppendFormat(h.stamp[:0], "2006-01-02T15:04:05.")
 	}
 	b = append(b, h.stamp[:]...)
-	us := t.Nanosecond() / 1000
-	for div := 100000; div > 0; div /= 10 {
-		b = append(b, byte('0'+us/div%10))
-	}
-	b = append(b, 'Z', '"')
+	us := uint32(t.Nanosecond() / 1000)
+	hundredths, rest, last := us/10000, us/100%100, us%100
+	b = append(b, byte('0'+hundredths/10), byte('0'+hundredths%10), byte('0'+rest/10), byte('0'+rest%10), byte('0'+last/10), byte('0'+last%10), 'Z', '"')
 	b = append(b, h.node...)
 	b = strconv.AppendUint(b, seq, 10)
 	h.buf = b
@@ -150,20 +172,15 @@ func (h *head) bytes(id string, t time.Time, seq uint64) []byte {
 // processes apart.
 func appendID(b []byte, t time.Time, seq uint64, random uint32) []byte {
 	ms := uint64(t.UnixMilli())
-	hi := ms<<16 | 7<<12 | seq>>30&0xfff
-	lo := 2<<62 | seq&(1<<30-1)<<32 | uint64(random)
-	for shift := 60; shift >= 0; shift -= 4 {
-		b = append(b, hexDigits[hi>>shift&15])
-		if shift == 32 || shift == 16 {
-			b = append(b, '-')
-		}
-	}
-	b = append(b, '-')
-	for shift := 60; shift >= 0; shift -= 4 {
-		b = append(b, hexDigits[lo>>shift&15])
-		if shift == 48 {
-			b = append(b, '-')
-		}
-	}
-	return b
+	var raw [16]byte
+	binary.BigEndian.PutUint64(raw[:], ms<<16|7<<12|seq>>30&0xfff)
+	binary.BigEndian.PutUint64(raw[8:], 2<<62|seq&(1<<30-1)<<32|uint64(random))
+	var text [36]byte
+	hex.Encode(text[:], raw[:4])
+	hex.Encode(text[9:], raw[4:6])
+	hex.Encode(text[14:], raw[6:8])
+	hex.Encode(text[19:], raw[8:10])
+	hex.Encode(text[24:], raw[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return append(b, text[:]...)
 }

@@ -190,3 +190,13 @@ func TestEightBytesAtOnceAreJudgedAsOneByOne(t *testing.T) {
 		}
 	}
 }
+
+func TestDurationsAreWrittenToTheMicrosecond(t *testing.T) {
+	for ms, want := range map[float64]string{0: "", math.NaN(): "", math.Inf(1): "", 0.0004: `,"durationMs":0.000`, 0.0006: `,"durationMs":0.001`,
+		0.4015: `,"durationMs":0.402`, 1.5: `,"durationMs":1.500`, 12.007: `,"durationMs":12.007`, 999.9999: `,"durationMs":1000.000`,
+		3.6e6: `,"durationMs":3600000.000`, -1.25: `,"durationMs":-1.250`, 1e15: `,"durationMs":1000000000000000.000`} {
+		if got := string(duration(nil, ms)); got != want {
+			t.Errorf("%v: %s, want %s", ms, got, want)
+		}
+	}
+}

@@ -9,12 +9,20 @@ import (
 // disk that has space again must be noticed within a second.
 const retryEvery = 100 * time.Millisecond
 
+// How much room is kept ahead of the writer, and how much of it ready to be stored to.
+const (
+	leastAhead   = 512 << 10
+	leastTouched = 16 << 10
+)
+
 // keep is the log's one goroutine: it syncs, makes room ahead, writes how often
 // coalesced events were repeated, deletes what is too old, and leads out of failure.
 func (l *Log) keep() {
 	defer close(l.stopped)
 	t := time.NewTicker(min(l.o.SyncEvery/2, retryEvery)) // the other half is for the sync itself
 	defer t.Stop()
+	var before segment
+	var was int64 // the end of before, a while ago
 	segments := 0
 	for {
 		select {
@@ -29,12 +37,21 @@ func (l *Log) keep() {
 			l.recover(current)
 			continue
 		}
+		end := current.end()
+		grown := end
+		if current == before {
+			grown -= was
+		}
+		before, was = current, end
+		// A failure to reserve is none yet: the writer meets it if it is still
+		// there when the room is used up.
+		_ = current.reserve(max(leastAhead, 2*grown))
 		if l.syncTo(l.published.Load()) != nil {
 			continue
 		}
-		// A failure to reserve is none yet: the writer meets it if it is still
-		// there when the room is used up.
-		_ = current.reserve()
+		if grown > 0 {
+			current.touch(grown + grown/4 + leastTouched)
+		}
 		l.flushRepeats(l.o.Now())
 		if n != segments {
 			l.prune()
@@ -45,7 +62,7 @@ func (l *Log) keep() {
 
 // recover tries all that has to work, and lifts the failure if it does.
 func (l *Log) recover(current segment) {
-	if current.reserve() == nil && l.syncTo(l.published.Load()) == nil {
+	if current.reserve(leastAhead) == nil && l.syncTo(l.published.Load()) == nil {
 		l.failure.Store(nil)
 	}
 }

@@ -71,6 +71,7 @@ func openMapped(path string, length, capacity int64, need int, d disk) (_ *mappe
 		_ = unix.Munmap(data)
 		return nil, err
 	}
+	m.touch(leastTouched)
 	return m, nil
 }
 
@@ -104,26 +105,32 @@ func (m *mapped) extend(to int64) error {
 			}
 			return err
 		}
-		for at := from; at < limit; at += chunk {
-			if _, err = m.disk.write(m.f, filling[:min(chunk, limit-at)], at); err != nil {
+		for at := from; at < limit; {
+			n := min(int64(len(filling)), limit-at)
+			if _, err = m.disk.write(m.f, filling[:n], at); err != nil {
 				return err
 			}
+			at += n
 		}
-		m.populate(from, limit)
 		m.limit.Store(limit)
 		return nil
 	}
 	return err
 }
 
-// filling is a chunk's filler. It is written, not stored: a write makes large
-// pages in the cache, a store many small ones at five times the cost.
-var filling = bytes.Repeat([]byte{filler}, chunk)
+// filling is a piece of a chunk's filler. It is written, not stored: a write makes one
+// large page in the cache, a store many small ones at five times the cost. It is not
+// larger either, for each first store to a part of a page costs as much as it has parts.
+var filling = bytes.Repeat([]byte{filler}, 64<<10)
 
-// populate maps the pages by a system call: a fault that a store takes holds up
-// every goroutine of its processor. Old kernels refuse; then the stores fault.
-func (m *mapped) populate(from, to int64) {
-	page := from &^ (int64(os.Getpagesize()) - 1)
+// touch maps the pages by a system call: a fault that a store takes costs more, and
+// holds up every goroutine of its processor. Old kernels refuse; then the stores fault.
+// A sync protects every page against storing that it has written, so this is called
+// behind it, and for no more than is going to be written until the next: a page that
+// is touched is written to disk again, whether it was stored to or not.
+func (m *mapped) touch(n int64) {
+	at := m.length.Load()
+	page, to := at&^(int64(os.Getpagesize())-1), min(at+n, m.limit.Load())
 	if page < to {
 		_ = unix.Madvise(m.data[page:to], unix.MADV_POPULATE_WRITE)
 	}
@@ -136,6 +143,7 @@ func (m *mapped) write(head, body []byte) error {
 		if err := m.extend(end); err != nil {
 			return err
 		}
+		m.touch(chunk)
 	}
 	if err := m.store(head, body, at); err != nil {
 		return err
@@ -175,14 +183,15 @@ func recoverFault(err *error) {
 	}
 }
 
-func (m *mapped) reserve() error {
+func (m *mapped) reserve(n int64) error {
 	at, limit := m.length.Load(), m.limit.Load()
-	if limit-at > chunk/2 || limit == int64(len(m.data)) {
-		// After a sync the pages ahead are write-protected: take their faults here too.
-		m.populate(at, min(at+256<<10, limit))
+	if limit-at >= n || limit == int64(len(m.data)) {
 		return nil
 	}
-	return m.extend(limit + 1)
+	if m.extend(min(at+n, int64(len(m.data)))) == nil {
+		return nil
+	}
+	return m.extend(limit + 1) // what a disk has that is nearly full
 }
 
 func (m *mapped) sync(again bool) error {

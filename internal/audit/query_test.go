@@ -223,3 +223,32 @@ func TestAFilterSelectsByItself(t *testing.T) {
 		t.Error("bob is selected")
 	}
 }
+
+func TestAFollowedCompletionSaysWhatItsDecisionSaid(t *testing.T) {
+	said := decisions{}
+	d := model.Event{Type: model.EventAccess, Part: PartDecision, Outcome: "allowed", Code: model.Allowed, RequestID: "r1", User: "alice", Route: "orders", Revision: 7}
+	said.repeat(&d)
+	c := model.Event{Type: model.EventAccess, Part: PartCompletion, Outcome: "allowed", RequestID: "r1", Status: 200}
+	said.repeat(&c)
+	if c.User != "alice" || c.Route != "orders" || c.Revision != 7 || c.Code != model.Allowed || c.Step != "complete" {
+		t.Errorf("%+v", c)
+	}
+	if len(said) != 0 {
+		t.Errorf("%d requests are remembered that have ended", len(said))
+	}
+	said.repeat(&d)
+	failed := model.Event{Type: model.EventAccess, Part: PartCompletion, Outcome: "error", Step: "forward", Code: model.UpstreamTimeout, RequestID: "r1"}
+	if said.repeat(&failed); failed.Code != model.UpstreamTimeout || failed.Step != "forward" || failed.User != "alice" {
+		t.Errorf("%+v", failed)
+	}
+	unknown := model.Event{Type: model.EventAccess, Part: PartCompletion, Outcome: "allowed", RequestID: "r0"}
+	if said.repeat(&unknown); unknown.User != "" || unknown.Code != "" {
+		t.Errorf("%+v", unknown)
+	}
+	for i := range maxHeld + 10 {
+		said.repeat(&model.Event{Type: model.EventAccess, Part: PartDecision, RequestID: strconv.Itoa(i)})
+	}
+	if len(said) > maxHeld {
+		t.Errorf("%d requests that never ended are remembered", len(said))
+	}
+}

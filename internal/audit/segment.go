@@ -25,8 +25,10 @@ type segment interface {
 	// write appends one line, given in two parts, whole or not at all. One
 	// goroutine at a time.
 	write(head, body []byte) error
-	// reserve allocates room ahead of the writer, so that write need not.
-	reserve() error
+	// reserve allocates room for n bytes ahead of the writer, so that write need not.
+	reserve(n int64) error
+	// touch readies the next n bytes of that room for being stored to.
+	touch(n int64)
 	// sync makes durable what was written before it was called. After a sync
 	// that failed, again says that all since the last good one must go out anew:
 	// the kernel forgets which pages it failed to write.
@@ -136,10 +138,11 @@ func (w *written) write(head, body []byte) error {
 	return nil
 }
 
-func (w *written) reserve() error  { return nil }
-func (w *written) sync(bool) error { return w.disk.sync(w.f) }
-func (w *written) end() int64      { return w.length.Load() }
-func (w *written) full(n int) bool { return w.end() > 0 && w.end()+int64(n) > w.capacity }
+func (w *written) reserve(int64) error { return nil }
+func (w *written) touch(int64)         {}
+func (w *written) sync(bool) error     { return w.disk.sync(w.f) }
+func (w *written) end() int64          { return w.length.Load() }
+func (w *written) full(n int) bool     { return w.end() > 0 && w.end()+int64(n) > w.capacity }
 func (w *written) close() error {
 	return errors.Join(shorten(w.f, w.length.Load()), w.disk.sync(w.f), w.f.Close())
 }

@@ -23,6 +23,10 @@ func appendText(dst []byte, s string, max int) []byte {
 	}
 	dst = append(dst, '"')
 	from := 0
+	if !cut && plain(s) {
+		dst = append(dst, s...)
+		return append(dst, '"')
+	}
 	for i := 0; i < len(s); {
 		if len(s)-i >= 8 && plainEight(s[i:]) {
 			i += 8
@@ -62,6 +66,25 @@ func appendText(dst []byte, s string, max int) []byte {
 		dst = append(dst, "…"...)
 	}
 	return append(dst, '"')
+}
+
+// plain says whether every byte of s stands for itself. The last eight are looked at
+// together, some of them for the second time.
+func plain(s string) bool {
+	if len(s) < 8 {
+		for i := range len(s) {
+			if !plainByte[s[i]] {
+				return false
+			}
+		}
+		return true
+	}
+	for i := 0; i+8 <= len(s); i += 8 {
+		if !plainEight(s[i:]) {
+			return false
+		}
+	}
+	return plainEight(s[len(s)-8:])
 }
 
 // plainEight is plainByte for the first eight bytes at once: a word has a byte

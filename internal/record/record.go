@@ -107,7 +107,8 @@ func fill(e *model.Event, ex *gate.Exchange) {
 }
 
 // Completed writes the completion part and counts the request. By now the answer
-// has gone out; a log that fails here refuses the next decision.
+// has gone out; a log that fails here refuses the next decision. What the decision
+// part has said already is not said again: readers see both as one.
 func (r *Recorder) Completed(ex *gate.Exchange, c Completion) {
 	e := &ex.Event
 	route, service := "", ""
@@ -115,23 +116,22 @@ func (r *Recorder) Completed(ex *gate.Exchange, c Completion) {
 		route, service = ex.Route.Model.Name, ex.Route.Service.Name
 	}
 	step, code := ex.Step, ex.Code()
-	if ex.Err == nil {
-		step = gate.StepComplete
-	}
-	if c.Err != nil {
-		step, code = gate.StepForward, c.Err.Code
-	}
-	*e = model.Event{Type: model.EventAccess, Part: "completion", RequestID: ex.ID, User: ex.Username(),
-		Route: route, Step: string(step), Code: code, Status: c.Status, BytesIn: c.BytesIn, BytesOut: c.BytesOut,
+	*e = model.Event{Type: model.EventAccess, Part: "completion", RequestID: ex.ID, Status: c.Status, BytesIn: c.BytesIn, BytesOut: c.BytesOut,
 		DurationMs: float64(c.Duration) / float64(time.Millisecond), Outcome: ex.Outcome(), Reason: c.Detail}
-	if c.Err != nil {
-		e.Outcome = "error"
+	switch {
+	case c.Err != nil:
+		step, code = gate.StepForward, c.Err.Code
+		e.Step, e.Code, e.Outcome = string(step), code, "error"
 		if e.Reason == "" && c.Err.Err != nil {
 			e.Reason = c.Err.Err.Error()
 		}
+	case ex.Err != nil:
+		e.Step, e.Code = string(step), code
+	default:
+		step = gate.StepComplete
 	}
-	if ex.Plan != nil {
-		e.Revision = ex.Plan.Revision
+	if !ex.Time.IsZero() {
+		e.Time = ex.Time.Add(c.Duration) // it is told how long it took: no look at the clock
 	}
 	_ = r.Log.Append(e) // its failure is the log's state, which the next Decided meets
 	r.Meter.Observe(route, service, string(step), string(code), c.Duration-c.Target, c.Target)

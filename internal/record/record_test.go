@@ -57,6 +57,9 @@ func TestARequestLeavesOneEventInTwoParts(t *testing.T) {
 	if c.Status != 200 || c.BytesOut != 12 || c.DurationMs != 3 || c.Outcome != "allowed" {
 		t.Errorf("completion: %+v", c)
 	}
+	if c.Route != "" || c.User != "" || c.Revision != 0 || c.Code != "" || c.Step != "" {
+		t.Errorf("the completion says again what the decision said: %+v", c)
+	}
 	if len(m.observed) != 1 || m.observed[0] != "orders/backend/complete/allowed" {
 		t.Errorf("%v", m.observed)
 	}
