@@ -166,7 +166,7 @@ func (l *Listener) secure(nc net.Conn, h Handlers, f *feed) {
 		f.push(t)
 		return
 	}
-	l.own(t, serve)
+	go l.own(t, serve) // on a stack of its own: what a handshake needs of it would stay with the connection
 }
 
 // looksPlain says whether what came instead of a TLS record is an HTTP request.

@@ -123,6 +123,7 @@ func (s *Server) watch() {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	var all []*conn
+	memory := newCalm()
 	for n := 0; ; n++ {
 		select {
 		case <-s.ctx.Done():
@@ -141,6 +142,9 @@ func (s *Server) watch() {
 			c.check(now, n%looks == 0)
 		}
 		clear(all)
+		if n%looks == 0 {
+			memory.look(len(all))
+		}
 	}
 }
 
