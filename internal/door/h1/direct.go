@@ -61,6 +61,7 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 		switch {
 		case err == nil:
 			failed, detail = c.directAnswer(r, start)
+			r.sender.free()
 			return failed, detail, true
 		case fired || r.any || c.ctx.Err() != nil || malformed(err) || !r.sender.rewind():
 		case n < mostAttempts && (c.held.Conn.Reused && idempotent || c.held.Conn.Untaken(err)):
@@ -79,6 +80,7 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 			return nil, "", false
 		}
 		failed, detail = c.directFailed(r, err, fired)
+		r.sender.free()
 		return failed, detail, true
 	}
 }
@@ -141,6 +143,7 @@ func (r *reply) ask(start time.Time) (fired bool, err error) {
 	if r.d.Response > 0 {
 		limit = start.Add(r.d.Response).UnixNano()
 	}
+	r.sender.free()
 	r.sender = nil
 	c.target.set(r.d.Conn, limit)
 	if c.ctx.Err() != nil { // cut before there was anything to fire at

@@ -35,11 +35,22 @@ type sender struct {
 	done    chan struct{} // closed when nothing more is sent
 	whole   bool          // all of it was sent; read behind done
 	failed  atomic.Bool   // the body failed, and the target must not take it for whole
-	kept    []byte        // what was read of it
+	kept    []byte        // what was read of it, in a buffer of replays
 	torn    bool          // more was read than is kept
 	mu      sync.Mutex    // guards the target's deadline against answered
 	heard   bool
 	waiting bool // for the target's leave
+}
+
+// replays are buffers for what may have to be sent again.
+var replays = sync.Pool{New: func() any { return new([replay]byte) }}
+
+// free gives the buffer back; nothing is sent any more, and nothing is sent again.
+func (s *sender) free() {
+	if s != nil && s.kept != nil {
+		replays.Put((*[replay]byte)(s.kept[:replay]))
+		s.kept = nil
+	}
 }
 
 // send starts sending.
@@ -126,8 +137,12 @@ func (s *sender) keep(b []byte) {
 	switch {
 	case s.torn:
 	case len(s.kept)+len(b) > replay:
-		s.torn, s.kept = true, nil
+		s.torn = true
+		s.free()
 	default:
+		if s.kept == nil {
+			s.kept = replays.Get().(*[replay]byte)[:0]
+		}
 		s.kept = append(s.kept, b...)
 	}
 }
