@@ -97,7 +97,7 @@ func (g *Gate) SignIn(ctx context.Context, p *Plan, proof *authn.Proof, at time.
 
 // Password is SignIn for a name and a password, checked as the method basic does.
 func (g *Gate) Password(ctx context.Context, p *Plan, username, password string, at time.Time) (*SignedIn, error) {
-	r := &model.Request{Time: at, Fields: []model.Field{{Name: "Authorization",
+	r := &model.Request{Time: at, Anew: true, Fields: []model.Field{{Name: "Authorization",
 		Value: "Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password))}}}
 	if strings.Contains(username, ":") {
 		return nil, authn.Refusal(model.CredentialInvalid).WithCause(errors.New("the username has a colon"))

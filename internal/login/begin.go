@@ -166,7 +166,11 @@ func (v *visit) password() error {
 		return err
 	}
 	host, hostBind := v.borrower(ret)
-	return v.enter(found, "password", &flow.Identity{Issued: v.now, Claims: found.Proof.Claims, Subject: found.Proof.Subject},
+	method := "password"
+	if found.Proof.Provider != "" {
+		method = string(model.ProviderLDAP)
+	}
+	return v.enter(found, method, &flow.Identity{Issued: v.now, Claims: found.Proof.Claims, Subject: found.Proof.Subject},
 		&attempt{Return: ret, Host: host, HostBind: hostBind})
 }
 

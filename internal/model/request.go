@@ -26,6 +26,9 @@ type Request struct {
 	// Trial says that the request was not sent but asked about (explain): what is
 	// found out is the same, and nothing is written, used up, extended or remembered.
 	Trial bool
+	// Anew says that a person signs in: whoever keeps the credential elsewhere is
+	// asked again, whatever is remembered of it.
+	Anew bool
 }
 
 // TLSFacts are what the handshake settled.

@@ -27,6 +27,8 @@ type Deps struct {
 	Cache  *authn.Cache
 	Keys   *keys.Registry
 	Asker  *introspection.Registry // nil = nobody can be asked about opaque tokens
+	// Passwords asks directories; nil = passwords are kept here alone.
+	Passwords authn.Passwords
 	// Sessions are the logins by browsers, and Users whose they are; nil = there are none.
 	Sessions   session.Sessions
 	Users      session.Users
@@ -72,7 +74,8 @@ func New(d Deps) ([]authn.Method, model.Faults) {
 		bearer.New(bearer.Deps{Providers: d.Providers, Keys: d.Keys, Asker: d.Asker, Cache: d.Cache, Hosts: d.Hosts, Replay: d.Replay, Now: d.Now}),
 		&signature.Method{Lookup: d.Lookup, Cache: d.Cache, Hosts: d.Hosts, Replay: d.Signatures, Now: d.Now, Any: d.AnyPublicKey},
 		&apikey.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now},
-		&basic.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Hasher: d.Hasher, Upgrade: d.Upgrade},
+		&basic.Method{Lookup: d.Lookup, Cache: d.Cache, Now: d.Now, Hasher: d.Hasher, Upgrade: d.Upgrade,
+			Elsewhere: basic.NewElsewhere(d.Passwords, d.Providers)},
 		session.New(d.Sessions, d.Users, d.Cache, d.Providers, d.Now),
 	}, bearer.Overlap(d.Providers)
 }

@@ -26,7 +26,9 @@ type Method struct {
 	// Upgrade stores a better hash of a credential after a login with an old one.
 	// It is called from another goroutine; nil leaves old hashes as they are.
 	Upgrade func(userID, credentialID, newHash string)
-	Now     func() time.Time
+	// Elsewhere are directories that keep passwords; nil = there are none.
+	Elsewhere *Elsewhere
+	Now       func() time.Time
 }
 
 // Name is the method's name.
@@ -47,26 +49,38 @@ func (m *Method) Authenticate(ctx context.Context, r *model.Request) authn.Resul
 		return authn.Refuse(model.CredentialInvalid, "the credential is too long")
 	}
 	now := authn.At(r, m.Now)
-	key := m.Cache.Key(authn.SpaceBasic, 0, text)
-	if p := m.Cache.Get(key, now); p != nil && p.Principal.Fresh() {
+	key := m.Cache.Key(authn.SpaceBasic, m.Elsewhere.epochOf(), text)
+	if p := m.Cache.Get(key, now); p != nil && current(p) && (p.Principal != nil || !r.Anew) {
 		return p.Found(now)
 	}
-	if r.Trial {
-		return m.verify(ctx, strings.Clone(text), key, now, true)
+	if r.Trial || r.Anew {
+		return m.verify(ctx, strings.Clone(text), key, now, r)
 	}
-	return m.miss(ctx, text, key, now)
+	return m.miss(ctx, text, key, now, r)
+}
+
+// current says whether nothing has changed in the user of a remembered proof.
+func current(p *authn.Proof) bool {
+	if p.Principal == nil { // a directory's: whom the gate found behind it
+		if p = p.Resolved(); p == nil {
+			return true
+		}
+	}
+	return p.Principal.Fresh()
 }
 
 // miss is apart, so that what it captures costs a repeated credential nothing.
-func (m *Method) miss(ctx context.Context, text string, key authn.CacheKey, now time.Time) authn.Result {
+func (m *Method) miss(ctx context.Context, text string, key authn.CacheKey, now time.Time, r *model.Request) authn.Result {
 	text = strings.Clone(text)
-	return m.Cache.Once(ctx, key, func(ctx context.Context) authn.Result { return m.verify(ctx, text, key, now, false) })
+	return m.Cache.Once(ctx, key, func(ctx context.Context) authn.Result { return m.verify(ctx, text, key, now, r) })
 }
 
 // verify does exactly one hash for every username, known or not, with a password
 // or without: the time must not tell who exists. A trial leaves no trace: a proof
-// that it kept would spare the real login its better hash.
-func (m *Method) verify(ctx context.Context, text string, key authn.CacheKey, now time.Time, trial bool) authn.Result {
+// that it kept would spare the real login its better hash. Whoever has a password
+// here is judged by that alone: a directory cannot take over a local user by having
+// one of the same name, and never sees a local user's password.
+func (m *Method) verify(ctx context.Context, text string, key authn.CacheKey, now time.Time, r *model.Request) authn.Result {
 	username, password, fault := parse(text)
 	if fault != "" {
 		return authn.Refuse(model.CredentialInvalid, fault)
@@ -76,11 +90,15 @@ func (m *Method) verify(ctx context.Context, text string, key authn.CacheKey, no
 		return authn.Unavailable("the user cannot be looked up", err)
 	}
 	if p := m.Cache.Get(key, now); p != nil && p.Stands(found) {
-		return m.keep(key, found, trial).Found(now) // changed, but not in this credential
+		return m.keep(key, found, r.Trial).Found(now) // changed, but not in this credential
 	}
-	hash := ""
+	hash, own := "", false
 	if c := found.Credential; found.Principal != nil && c != nil && c.Type == model.Password {
-		hash = c.Hash
+		hash, own = c.Hash, true
+	}
+	elsewhere := m.Elsewhere != nil && !own
+	if p := m.Cache.Get(key, now); elsewhere && p != nil && p.Principal == nil && !r.Anew {
+		return p.Found(now) // the user has changed, and still has no password here
 	}
 	ok, upgrade, err := m.Hasher.Verify(ctx, hash, password)
 	switch {
@@ -90,14 +108,36 @@ func (m *Method) verify(ctx context.Context, text string, key authn.CacheKey, no
 		return authn.Refuse(model.CredentialInvalid, "the stored hash of "+found.Principal.User.Username+" cannot be used; set a new password")
 	case err != nil:
 		return authn.Unavailable("the password cannot be checked", err)
+	case elsewhere:
+		return m.askElsewhere(ctx, username, password, key, now, r)
 	case !ok:
 		return authn.Refuse(model.CredentialInvalid, why(found, username))
 	}
-	if upgrade && m.Upgrade != nil && !trial {
+	if upgrade && m.Upgrade != nil && !r.Trial {
 		userID, credentialID := found.Principal.User.ID, found.Credential.ID
 		m.Hasher.Later(password, func(hash string) { m.Upgrade(userID, credentialID, hash) })
 	}
-	return m.keep(key, found, trial).Found(now)
+	return m.keep(key, found, r.Trial).Found(now)
+}
+
+// askElsewhere asks about a name that has no password here: after the hash of
+// nothing, so that the time tells no more than it did of who has one.
+func (m *Method) askElsewhere(ctx context.Context, username, password string, key authn.CacheKey, now time.Time, r *model.Request) authn.Result {
+	if res, ok := m.Elsewhere.refused.Get(key, now); ok {
+		return res
+	}
+	res := m.Elsewhere.ask(ctx, username, password, now)
+	switch {
+	case r.Trial:
+	case res.Outcome == authn.Proven:
+		m.Cache.Put(key, res.Proof, now.Add(Positive))
+	case res.Err.Code == model.CredentialInvalid:
+		m.Elsewhere.refused.Put(key, res, now.Add(negative))
+		if p := m.Cache.Get(key, now); p != nil { // believed until now, and no longer
+			m.Cache.Put(key, p, now)
+		}
+	}
+	return res
 }
 
 func (m *Method) keep(key authn.CacheKey, found directory.Found, trial bool) *authn.Proof {

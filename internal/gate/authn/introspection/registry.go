@@ -61,7 +61,7 @@ func (o *Options) defaults() {
 // Registry knows how each provider's endpoint fares.
 type Registry struct {
 	o         Options
-	refusals  refusals
+	refusals  authn.Refusals
 	mu        sync.Mutex
 	endpoints map[uint64]*endpoint
 }
@@ -69,7 +69,7 @@ type Registry struct {
 // NewRegistry makes a registry that has asked nobody yet.
 func NewRegistry(o Options) *Registry {
 	o.defaults()
-	return &Registry{o: o, endpoints: make(map[uint64]*endpoint)}
+	return &Registry{o: o, refusals: authn.NewRefusals(mostRefusals), endpoints: make(map[uint64]*endpoint)}
 }
 
 // identity is what makes two providers one endpoint: who is asked, and as whom.
