@@ -25,6 +25,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/authn/keys"
 	"github.com/sallyport/sallyport/internal/gate/csrf"
 	"github.com/sallyport/sallyport/internal/gate/identity"
+	"github.com/sallyport/sallyport/internal/ldap"
 	"github.com/sallyport/sallyport/internal/login"
 	"github.com/sallyport/sallyport/internal/login/oidc"
 	"github.com/sallyport/sallyport/internal/login/saml"
@@ -74,6 +75,7 @@ type Gateway struct {
 	journey   *journey
 	gate      *gate.Gate
 	asking    *fetch.Client // of introspection endpoints
+	ldap      *ldap.Registry
 	admin     http.Handler
 	listeners []*opened
 	late      lateness
@@ -126,8 +128,10 @@ func (g *Gateway) join() error {
 	registry := keys.NewRegistry(keys.Options{Fetch: fetch.New(fetch.Options{}).Get, Dir: filepath.Dir(g.cfg.File)})
 	g.asking = fetch.New(fetch.Options{Idle: 16, MaxBytes: 256 << 10})
 	asker := introspection.NewRegistry(introspection.Options{Post: g.introspect})
+	g.ldap = ldap.NewRegistry(ldap.Options{})
 	g.plans = &plans{keys: registry, asker: asker, pools: g.pools, log: g.log, save: make(chan struct{}, 1),
-		file: filepath.Join(g.cfg.DataDir, "last-good"), recent: g.directory.Recent}
+		file: filepath.Join(g.cfg.DataDir, "last-good"), recent: g.directory.Recent,
+		retain: []func([]model.IdentityProvider){g.ldap.Retain}}
 	g.plans.since = newSince(g.plans.file)
 	g.metrics = metrics.New(g.sources())
 	recorder := &record.Recorder{Log: g.audit, Meter: g.metrics}
@@ -141,7 +145,7 @@ func (g *Gateway) join() error {
 		CSRF: g.csrf, Recorder: recorder, Now: time.Now})
 	g.plans.gate = g.gate
 	g.plans.auth = all.Deps{Lookup: g.directory, Hasher: g.hasher, Cache: authn.NewCache(0), Keys: registry, Asker: asker, Replay: authn.NewReplay(all.ProofLife, 0),
-		Signatures: authn.NewReplay(all.SignatureLife, 1<<20), AnyPublicKey: g.signers.Any,
+		Signatures: authn.NewReplay(all.SignatureLife, 1<<20), AnyPublicKey: g.signers.Any, Passwords: directories{g.ldap},
 		VerifyClientCert: g.verifyClientCert, Upgrade: g.upgrade}
 	g.plans.env = gate.Env{ID: id, ExternalURL: g.cfg.ExternalURL, BodyBytes: int64(g.cfg.Limits.BodyBytes),
 		TrustedProxies: g.cfg.Trusted, Own: g.addresses(), ClientCA: g.asksForCertificates(), Methods: g.plans.methods}
@@ -227,6 +231,9 @@ func (g *Gateway) close() {
 	}
 	if g.asking != nil {
 		g.asking.Close()
+	}
+	if g.ldap != nil {
+		g.ldap.Close()
 	}
 	if g.hasher != nil {
 		g.hasher.Close()

@@ -12,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/authn/all"
 	"github.com/sallyport/sallyport/internal/gate/authn/introspection"
 	"github.com/sallyport/sallyport/internal/gate/authn/keys"
+	"github.com/sallyport/sallyport/internal/ldap"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/provision"
 	"github.com/sallyport/sallyport/internal/snapshot"
@@ -65,6 +66,7 @@ func (p *plans) check(set *model.Set, users provision.UserLookup) (*gate.Plan, m
 		faults = append(faults, upstream.Check(&set.Services[i], "services["+strconv.Itoa(i)+"]")...)
 	}
 	faults = append(faults, all.CheckFiles(p.keys, set.IdentityProviders)...)
+	faults = append(faults, ldap.Faults(set.IdentityProviders)...)
 	for i := range set.IdentityProviders {
 		for field, check := range p.accept {
 			if err := check(&set.IdentityProviders[i]); err != nil {

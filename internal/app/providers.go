@@ -22,7 +22,8 @@ type ProviderStatus struct {
 	Discovery any `json:"discovery,omitempty"`
 	// Metadata is of the type saml.
 	Metadata any `json:"metadata,omitempty"`
-	// Endpoint is how asking about tokens fares, for the type introspection.
+	// Endpoint is how asking fares: about tokens for the type introspection, about
+	// passwords for ldap.
 	Endpoint any `json:"endpoint,omitempty"`
 	// ClockSkew is how many seconds the provider's clock is ahead of ours.
 	ClockSkew any `json:"clockSkewSeconds,omitempty"`
@@ -48,6 +49,9 @@ func (g *Gateway) provider(p *model.IdentityProvider) ProviderStatus {
 	case model.ProviderSAML:
 		st := g.saml.Status(p)
 		s.Metadata, s.up = st, st.Healthy
+	case model.ProviderLDAP:
+		st := g.ldap.Status(p)
+		s.Endpoint, s.up = st, st.Healthy
 	default:
 		s.known = false
 	}
@@ -110,6 +114,10 @@ func (g *Gateway) check(ctx context.Context, p *model.IdentityProvider) *rest.Pr
 		r.Add("good", "metadata", fmt.Sprintf("%s describes %s, with %d certificates", st.Source, st.EntityID, len(st.Certificates)), "")
 		for _, w := range st.Warnings {
 			r.Add("warning", "metadata", w, "")
+		}
+	case model.ProviderLDAP:
+		for _, f := range g.ldap.Check(ctx, p).Findings {
+			r.Add(string(f.Level), f.About, f.Says, f.Remedy)
 		}
 	case model.ProviderJWT:
 		st, err := g.plans.keys.Fetch(ctx, p)
