@@ -30,7 +30,7 @@ var boot = regexp.MustCompile(`(?m)^(listeners|dataDir|externalURL):`)
 func surroundings(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"ALICE_PASSWORD", "EDGE_SECRET", "BOB_PASSWORD", "ORDERS_TOKEN", "INTROSPECTION_SECRET", "CORP_SECRET"} {
+	for _, name := range []string{"ALICE_PASSWORD", "EDGE_SECRET", "BOB_PASSWORD", "ORDERS_TOKEN", "INTROSPECTION_SECRET", "CORP_SECRET", "LDAP_PASSWORD"} {
 		t.Setenv(name, "a long enough secret")
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
