@@ -149,7 +149,7 @@ func (w *world) compile() {
 	w.t.Helper()
 	plan, faults := gate.Compile(w.set, gate.Env{ID: "test", ExternalURL: home,
 		Methods: func(*model.Set) ([]authn.Method, model.Faults) {
-			return []authn.Method{named("basic"), named("apiKey"), named("session")}, nil
+			return []authn.Method{named("basic"), named("apiKey"), named("session"), named("signature")}, nil
 		}})
 	if len(faults) > 0 {
 		w.t.Fatal(faults)

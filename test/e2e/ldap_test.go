@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+	"go.yaml.in/yaml/v3"
 )
 
 const fromDirectory = `
@@ -35,6 +37,20 @@ func startDirectory(t *testing.T, engine string, s *slapd, provider string) *gat
 	t.Helper()
 	b := newBackend(t, nil)
 	return start(t, options{engine: engine, external: appSite, resources: withBackend(fromDirectory, b.URL) + "identityProviders:\n- " + provider + "\n"})
+}
+
+// apply applies a declarative document by the admin API.
+func (g *gateway) apply(t testing.TB, document string) {
+	t.Helper()
+	var v any
+	if err := yaml.Unmarshal([]byte(document), &v); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.must(t, 200, "POST", "/v2/apply", string(b))
 }
 
 // directoryState is what the status says of the directory.
