@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +14,10 @@ import (
 // users are data, and no plan need be compiled when the first key comes or the
 // last one goes. Not knowing is taken for yes, which only means that signatures
 // are judged.
-type publicKeys struct{ none atomic.Bool }
+type publicKeys struct {
+	none atomic.Bool
+	turn sync.Mutex // an older reading must not be the last word
+}
 
 // Any is asked by every request.
 func (k *publicKeys) Any() bool { return !k.none.Load() }
@@ -21,6 +25,8 @@ func (k *publicKeys) Any() bool { return !k.none.Load() }
 // count asks the store: at the start, and after every change of users before it is
 // acknowledged.
 func (k *publicKeys) count(s store.Store) {
+	k.turn.Lock()
+	defer k.turn.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
 	any := true

@@ -89,6 +89,12 @@ func TestOpaqueTokensOfARealProviderAreIntrospected(t *testing.T) {
 			t.Error("a JWT was sent to the introspection endpoint")
 		}
 
+		// CVE-2025-64521: a deactivated user comes in by no credential, a known answer or not.
+		g.must(t, 200, "PATCH", "/v2/users/reporter", `{"active":false}`)
+		g.call(t, "GET", "/api", "", bearer(token)).expect(t, "a deactivated user", 401, "credential_invalid")
+		g.call(t, "GET", "/api", "", bearer(p.opaqueToken(t, "reporter", "api"))).expect(t, "a deactivated user, with a new token", 401, "credential_invalid")
+		g.must(t, 200, "PATCH", "/v2/users/reporter", `{"active":true}`)
+
 		// Revoked there, it ends here: within the thirty seconds for which an answer counts.
 		short := p.opaqueToken(t, "second", "api")
 		p.revoke(t, "second", short)

@@ -181,6 +181,14 @@ func TestASignedRequestIsItsKeysUser(t *testing.T) {
 		g.call(t, "GET", "/any", "", api, again).expect(t, "again", 401, "credential_invalid")
 		g.call(t, "GET", "/open", "", api, again).expect(t, "on a public route it does not matter", 200, "")
 
+		// CVE-2025-64521: a deactivated user comes in by no credential.
+		g.must(t, 200, "PATCH", "/v2/users/robot", `{"active":false}`)
+		for name, k := range keys {
+			g.call(t, "GET", "/any", "", api, k.sign("@method", whole)).expect(t, name+" of a deactivated user", 401, "credential_invalid")
+		}
+		g.must(t, 200, "PATCH", "/v2/users/robot", `{"active":true}`)
+		g.call(t, "GET", "/any", "", api, s.sign("@method", whole)).expect(t, "active again", 200, "")
+
 		// A key that is taken away ends at once; with the last one the method goes.
 		list := g.must(t, 200, "GET", "/v2/users/robot/credentials", "").body
 		if !strings.Contains(list, s.keyID) || !strings.Contains(list, "BEGIN PUBLIC KEY") {

@@ -55,6 +55,9 @@ func (in *input) write(b *strings.Builder) {
 
 // text is a string as RFC 8941 serialises it.
 func text(s string) string {
+	if !strings.ContainsAny(s, `\"`) {
+		return `"` + s + `"`
+	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
