@@ -41,8 +41,20 @@ func (g *Gateway) protocols() map[model.ProviderType]flow.Protocol {
 	g.plans.accept = map[string]func(*model.IdentityProvider) error{"clientKeyFile": g.party.CheckFile}
 	base := filepath.Dir(g.cfg.File)
 	g.saml = saml.New(saml.Options{Dir: filepath.Join(g.cfg.DataDir, "saml"), Base: base})
-	g.plans.retain = append(g.plans.retain, g.party.Retain, g.saml.Retain, func([]model.IdentityProvider) { g.sessions.Retune() })
+	g.plans.retain = append(g.plans.retain, g.party.Retain, g.saml.Retain, g.retune)
 	return map[model.ProviderType]flow.Protocol{model.ProviderOIDC: g.party, model.ProviderSAML: g.saml}
+}
+
+// retune takes up a configuration that was published: sessions may last longer or
+// shorter, and providers that are switched off take with them what their sessions
+// have open.
+func (g *Gateway) retune(providers []model.IdentityProvider) {
+	g.sessions.Retune()
+	vouches := map[string]bool{"": true}
+	for i := range providers {
+		vouches[providers[i].Name] = providers[i].Enabled
+	}
+	g.sessions.Cut(func(provider string) bool { return vouches[provider] })
 }
 
 // sessionSettings are those in force; the defaults before there are any.

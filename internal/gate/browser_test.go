@@ -87,10 +87,12 @@ func TestABrowserIsSentToWhereItCanSignIn(t *testing.T) {
 			t.Errorf("%s %v: %s, to %q (%s)", c.request, c.fields, ex.Code(), ex.Login, ex.Detail)
 		}
 	}
-	// The session of another provider is good, and not what the route asks for.
+	// The session of another provider is good, and not what the route asks for: its
+	// person is asked to sign in there, and not refused for good.
 	w.login("schools", "1", "school")
-	if ex := w.ask("GET /corp", "Cookie", "__Host-sallyport=schools"); ex.Code() != model.CredentialInvalid {
-		t.Errorf("another provider's session: %s", ex.Code())
+	ex := w.ask("GET /corp", "Cookie", "__Host-sallyport=schools")
+	if ex.Code() != model.CredentialMissing || ex.Login != "/.sallyport/login?provider=corp&return=%2Fcorp" {
+		t.Errorf("another provider's session: %s, to %q", ex.Code(), ex.Login)
 	}
 }
 

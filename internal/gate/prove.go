@@ -70,6 +70,11 @@ func (g *Gate) authenticate(ctx context.Context, ex *Exchange) error {
 			continue
 		}
 		r := m.Authenticate(ctx, &ex.Request)
+		if r.Outcome == authn.Proven && m.Name() == model.MethodSession && !ex.Route.requirement.Takes(i, r.Proof) {
+			// Browsers send it unasked: it counts as none, so that the person is asked to
+			// sign in where the route wants, instead of being refused for good.
+			r = authn.Result{Outcome: authn.NotMine, Detail: "the session is of a provider that the route does not accept"}
+		}
 		results.Set(i, r)
 		if ex.Found < len(ex.Methods) {
 			ex.Methods[ex.Found] = MethodFinding{Method: m.Name(), Outcome: r.Outcome, Err: r.Err, Detail: r.Detail}

@@ -37,11 +37,14 @@ func (v *visit) isDirectory(name string) bool {
 // login sends the browser to where it signs in: to the one provider there is, or
 // to a page that offers the choice and asks for a password.
 func (v *visit) login() error {
+	if v.form != nil && v.home() {
+		return v.password()
+	}
+	if v.form == nil {
+		v.again = v.r.URL.RequestURI()
+	}
 	if !v.home() {
 		return v.lend()
-	}
-	if v.form != nil {
-		return v.password()
 	}
 	ret := checkReturn(v.query.Get("return"), v.origin(), v.desk.External, v.plan)
 	asked := v.query.Get("provider")
@@ -102,7 +105,7 @@ func (v *visit) leave(p *model.IdentityProvider, out *flow.Departure) error {
 	if out.Form == nil {
 		return v.redirect(out.URL)
 	}
-	return v.page(http.StatusOK, "post", view{Title: "Continue to " + p.Name, Post: &post{URL: out.URL, Fields: out.Form}, Targets: []string{originOf(out.URL)}})
+	return v.page(http.StatusOK, "post", view{Title: "Continue to " + p.Name, Post: &post{URL: out.URL, Fields: out.Form}, Targets: []string{originOf(out.URL), "https:"}})
 }
 
 func originOf(raw string) string {

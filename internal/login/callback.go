@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/gate"
@@ -28,6 +29,9 @@ func (v *visit) callback() error {
 		state = v.form.Get("RelayState")
 	}
 	a, err := v.desk.states.open(state)
+	if a != nil {
+		v.again = v.begin(&attempt{Return: a.Return})
+	}
 	switch {
 	case errors.Is(err, errForeign):
 		return v.unasked(state)
@@ -36,15 +40,16 @@ func (v *visit) callback() error {
 	case !equal(a.Bind, hashOf(v.cookie(loginCookie))):
 		// Somebody else's login, brought here to have this browser finish it, or one
 		// whose cookie is gone.
-		return v.startOver(&attempt{Return: a.Return, Again: a.Again}, "the login was begun by another browser")
+		return v.startOver(&attempt{Return: a.Return, Again: a.Again, Began: a.Began}, "the login was begun by another browser")
 	case !v.desk.used.first("attempt "+a.ID, v.now.Add(attemptLife)):
 		return v.startOver(a, "the login was finished already")
 	}
 	p := v.provider(a.Provider)
 	if p == nil || v.desk.Protocols[p.Type] == nil || v.r.URL.Path != returnPath(p) {
-		return model.NewError(model.PermissionDenied, "This login was begun at a provider that is no longer in use here, or at another one.")
+		a.Provider = "" // switched off meanwhile (Keycloak CVE-2026-2603), or not the one whose address this is
+		return v.startOver(a, "the login was begun at a provider that is no longer in use here, or at another one")
 	}
-	return v.finish(p, a, state)
+	return v.prove(p, a, v.desk.attempt(p, a, state))
 }
 
 // returnPath is where a provider sends browsers back to. One provider's answer is
@@ -54,10 +59,6 @@ func returnPath(p *model.IdentityProvider) string {
 		return pathSAML + p.Name + "/acs"
 	}
 	return pathCallback
-}
-
-func (v *visit) finish(p *model.IdentityProvider, a *attempt, state string) error {
-	return v.prove(p, a, v.desk.attempt(p, a, state))
 }
 
 // prove has the protocol judge what came back, and the gate say who that is here.
@@ -106,21 +107,42 @@ func (v *visit) unasked(relay string) error {
 	return v.startOver(&attempt{Return: "/"}, "the answer belongs to no login of this gateway's")
 }
 
-// startOver begins a login again that cannot be finished, once: a browser that
-// keeps no cookies would else go round in circles.
+// roundTrip is less than any person needs at a provider: who comes back so soon,
+// again, goes round in a circle.
+const roundTrip = 10 * time.Second
+
+// startOver begins a login again that cannot be finished. A browser that keeps no
+// cookies would go round in circles, and is told so; one that has a session by now
+// has no need of another.
 func (v *visit) startOver(a *attempt, why string) error {
 	v.desk.Log.Info("a login starts over", "cause", why)
-	if a.Again {
-		return model.NewError(model.RequestMalformed, "The login could not be finished: "+why+". Your browser may be refusing cookies; allow them for this site, and open the page that you wanted again.")
+	if a.Again && (v.cookie(loginCookie) == "" || v.now.Sub(time.Unix(a.Began, 0)) < roundTrip) {
+		if s, _, err := v.current(v.r.Context()); err != nil || s != nil {
+			if err != nil {
+				return err
+			}
+			return v.redirect(a.Return)
+		}
+		return model.NewError(model.RequestMalformed, "The login could not be finished: "+why+". Your browser may be refusing cookies; allow them for this site, and start over.")
 	}
-	q := url.Values{"return": {a.Return}, "again": {"1"}}
+	next := *a
+	next.Again = true
+	return v.redirect(v.begin(&next))
+}
+
+// begin is the address at which the login of an attempt begins.
+func (v *visit) begin(a *attempt) string {
+	q := url.Values{"return": {a.Return}}
+	if a.Again {
+		q.Set("again", "1")
+	}
 	if a.Provider != "" {
 		q.Set("provider", a.Provider)
 	}
 	if a.HostBind != "" {
 		q.Set("bind", a.HostBind)
 	}
-	return v.redirect(pathLogin + "?" + q.Encode())
+	return pathLogin + "?" + q.Encode()
 }
 
 // enter begins the session and sends the browser on. A session that the browser
@@ -142,7 +164,7 @@ func (v *visit) enter(found *gate.SignedIn, method string, id *flow.Identity, a 
 	if err != nil {
 		return err
 	}
-	v.endFormer(ctx)
+	v.endFormer(ctx, sid)
 	v.signIn(cookie, who.ID, s.ID)
 	if a.Host != "" {
 		return v.handOver(&loan{session: s.ID, user: who.ID, host: a.Host, bind: a.HostBind, ret: a.Return})
@@ -150,17 +172,33 @@ func (v *visit) enter(found *gate.SignedIn, method string, id *flow.Identity, a 
 	return v.redirect(a.Return)
 }
 
+// mostDropped bounds what an event says of names that mean nothing here: some
+// directories tell thousands.
+const mostDropped = 1 << 10
+
 func dropped(names string) string {
-	if names == "" {
+	switch {
+	case names == "":
 		return ""
+	case len(names) > mostDropped:
+		names = strings.ToValidUTF8(names[:mostDropped], "") + "…"
 	}
 	return "unknown here and dropped: " + names
 }
 
-func (v *visit) endFormer(ctx context.Context) {
+// endFormer ends the login that the browser had before, on all hosts; sid is the new
+// one's.
+func (v *visit) endFormer(ctx context.Context, sid string) {
 	former, err := v.desk.Sessions.Find(ctx, v.cookie(sessionCookie), v.now)
-	if err == nil && former != nil {
-		_, _ = v.desk.Sessions.End(ctx, session.Which{ID: former.ID})
+	if err != nil || former == nil {
+		return
+	}
+	which := session.Which{ID: former.ID}
+	if r, _, err := v.desk.Sessions.Record(ctx, former.ID); err == nil && r != nil && r.SID != sid {
+		which = session.Whole(r)
+	}
+	if _, err := v.desk.Sessions.End(ctx, which); err != nil {
+		v.desk.Log.Warn("the browser's former session could not be ended", "session", former.ID, "cause", err)
 	}
 }
 

@@ -105,8 +105,8 @@ func (v *visit) borrower(ret string) (host, bind string) {
 
 // handOver sends a browser that has signed in here to the host that it came for.
 func (v *visit) handOver(l *loan) error {
-	if l.bind == "" { // nobody lent it: the return address was made up
-		return v.redirect("/")
+	if l.bind == "" { // nobody lent it yet: the other host sends the browser here again
+		return v.redirect(l.ret)
 	}
 	code, ok := v.desk.handover.put(l)
 	if !ok {
@@ -141,7 +141,7 @@ func (v *visit) arrive() error {
 	}
 	s, _ := v.desk.Sessions.Find(ctx, v.cookie(sessionCookie), v.now)
 	cookie, begun, err := v.desk.Sessions.Begin(ctx, &session.Login{User: &who.User, Credential: r.Credential, Provider: r.Provider, Method: r.Method,
-		Subject: r.Subject, SID: r.SID, Claims: claimsOf(r.Claims), Keep: keep, Expires: r.ExpiresAt, ClientIP: v.clientIP(), UserAgent: v.r.UserAgent()})
+		Subject: r.Subject, SID: r.SID, Claims: claimsOf(r.Claims), Keep: keep, Refresh: r.Refresh, Expires: r.ExpiresAt, ClientIP: v.clientIP(), UserAgent: v.r.UserAgent()})
 	if err != nil {
 		return err
 	}

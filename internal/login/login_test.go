@@ -134,12 +134,26 @@ func TestALoginThatCannotBeFinishedStartsOver(t *testing.T) {
 		})
 	}
 	w := newWorld(t, nil)
+	w.idp.identity = &flow.Identity{Subject: "alice"}
 	b := w.browser()
-	rec := b.get(home + pathLogin + "?return=/x&again=1")
-	to, _ := url.Parse(rec.Header().Get("Location"))
+	started := func() string {
+		to, _ := url.Parse(b.get(home + pathLogin + "?return=/x&again=1").Header().Get("Location"))
+		return to.Query().Get("state")
+	}
+	state := started()
 	w.later(time.Hour)
-	if rec := b.back(to.Query().Get("state")); rec.Code != 400 || !strings.Contains(rec.Body.String(), "cookies") {
+	if rec := b.back(state); rec.Code != 302 || !strings.HasPrefix(rec.Header().Get("Location"), pathLogin) {
+		t.Errorf("who is slow a second time may begin a third: %d %s", rec.Code, rec.Body)
+	}
+	state = started()
+	b.plant(home, loginCookie, "")
+	if rec := b.back(state); rec.Code != 400 || !strings.Contains(rec.Body.String(), "cookies") || !strings.Contains(rec.Body.String(), `<a href="/.sallyport/login?return=%2Fx">`) {
 		t.Errorf("a browser without cookies goes round in circles: %d %s", rec.Code, rec.Body)
+	}
+	state = started()
+	b.back(state)
+	if rec := b.back(state); rec.Code != 302 || rec.Header().Get("Location") != "/x" {
+		t.Errorf("the back button after a login that had started over: %d %s", rec.Code, rec.Body)
 	}
 }
 
@@ -178,7 +192,7 @@ func TestNobodyEntersWhomTheProviderOrTheGateRefuses(t *testing.T) {
 			w.set.IdentityProviders[0].Enabled = false
 			w.set.Settings.Sessions.PasswordLogin = true
 			w.compile()
-		}, 403},
+		}, 302}, // to the ways that are left
 		"an assertion that was used": {func(w *world) {
 			w.idp.identity.Once, w.idp.identity.OnceUntil = "a1", w.now.Add(time.Hour)
 			w.used.first("corp a1", w.now.Add(time.Hour))

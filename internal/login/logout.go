@@ -64,8 +64,8 @@ func (v *visit) logout() error {
 		return err
 	}
 	which := session.Which{ID: s.ID}
-	if r != nil && r.SID != "" { // its other hosts' too
-		which = session.Which{Provider: r.Provider, UserID: r.UserID, SID: r.SID}
+	if r != nil {
+		which = session.Whole(r)
 	}
 	if _, err := v.desk.Sessions.End(ctx, which); err != nil {
 		return err
@@ -109,7 +109,20 @@ func (v *visit) goodbye() error {
 }
 
 func (v *visit) confirm(s *directory.Session, who *directory.Principal) error {
-	return v.page(http.StatusOK, "logout", view{Title: "Sign out", User: who.User.Username, CSRF: v.token(s), Targets: []string{"https:"}})
+	return v.page(http.StatusOK, "logout", view{Title: "Sign out", User: who.User.Username, CSRF: v.token(s), Targets: v.outward(s.Provider)})
+}
+
+// outward are the origins to which the form that signs out may lead by redirects:
+// the provider's, which it may hand on to others of its own, and logoutUrl's.
+func (v *visit) outward(provider string) []string {
+	list := []string{"https:"}
+	if p := v.provider(provider); p != nil {
+		list = append(list, originOf(p.Issuer), originOf(p.MetadataURL))
+	}
+	if to := v.plan.Set.Settings.ReverseProxyAuthentication.LogoutURL; to != nil {
+		list = append(list, originOf(*to))
+	}
+	return list
 }
 
 // token is the value for the forms of a signed-in person, whose cookie is set again

@@ -38,11 +38,14 @@ func (d *Desk) Refresh(ctx context.Context, r *store.SessionRecord) {
 		_, err = d.Gate.SignIn(ctx, plan, &Proof{Method: model.MethodSession, Provider: p.Name, Subject: id.Subject, Claims: withSubject(id),
 			Ambient: true, Issued: id.Issued}, v.now)
 	}
+	if id != nil && id.Keep != nil { // beside an error, too
+		r.Sealed = id.Keep
+	}
 	switch {
 	case err == nil:
 	case model.AsError(err).Code.Status() < 500:
 		d.Log.Info("a session ends, for its provider no longer stands by it", "session", r.ID, "provider", r.Provider, "cause", err)
-		if _, err := d.Sessions.End(ctx, session.Which{ID: r.ID}); err != nil {
+		if _, err := d.Sessions.End(ctx, session.Whole(r)); err != nil {
 			d.Log.Error("it could not be ended", "session", r.ID, "cause", err)
 		}
 		return
@@ -51,13 +54,9 @@ func (d *Desk) Refresh(ctx context.Context, r *store.SessionRecord) {
 		if id != nil && id.Keep != nil {
 			// It has replaced the refresh token already, and the old one, sent again,
 			// would end the session there.
-			r.Sealed = id.Keep
 			d.renew(ctx, r, claimsOf(r.Claims))
 		}
 		return
-	}
-	if id.Keep != nil {
-		r.Sealed = id.Keep
 	}
 	r.Refresh = id.Refresh
 	d.renew(ctx, r, id.Claims)

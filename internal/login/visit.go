@@ -32,6 +32,7 @@ type visit struct {
 	now   time.Time
 	query url.Values
 	form  url.Values // of a POST
+	again string     // where the person starts over if this fails
 }
 
 // headers go with every answer of the desk: nothing here is anybody else's to keep
@@ -104,7 +105,7 @@ func (v *visit) fail(err error) {
 	e := model.AsError(err)
 	id := v.w.Header().Get("X-Request-Id")
 	fields := v.fields()
-	a := problem.Render(e, problem.Facts{RequestID: id, HTML: problem.WantsHTML("GET", fields), Head: v.r.Method == http.MethodHead})
+	a := problem.Render(e, problem.Facts{RequestID: id, HTML: problem.WantsHTML("GET", fields), Head: v.r.Method == http.MethodHead, Again: v.again})
 	for _, f := range a.Fields {
 		if f.Name == "WWW-Authenticate" && v.form != nil {
 			continue // a page asked; the browser's own box would only confuse

@@ -12,14 +12,16 @@ import (
 
 // style is all that a page loads. It is in the page, and the policy lets in
 // these bytes and nothing else.
-const style = `:root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;--page:#f6f8fa;--card:#fff;--line:#d0d7de}
-@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa4af;--page:#0d1117;--card:#161b22;--line:#30363d}}
+const style = `:root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;--page:#f6f8fa;--card:#fff;--line:#d0d7de;--deed:#0b57d0}
+@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa4af;--page:#0d1117;--card:#161b22;--line:#30363d;--deed:#8ab4f8}}
 *{box-sizing:border-box}
 body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.5rem;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
 main{width:100%;max-width:36rem;background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:2rem}
 h1{margin:0 0 .5rem;font-size:1.35rem;line-height:1.3}
 p,ul{margin:0 0 1.25rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.35rem 1rem;margin:0;padding-top:1.25rem;border-top:1px solid var(--line);font-size:.875rem}
+a{color:var(--deed)}
+:focus-visible{outline:3px solid var(--deed);outline-offset:2px}
 dt{color:var(--soft)}
 dd{margin:0;font-family:ui-monospace,monospace;overflow-wrap:anywhere}
 `
@@ -31,7 +33,7 @@ var pagePolicy = func() string {
 }()
 
 // page says the same facts as the problem document to a person.
-func page(e *model.Error, requestID string) []byte {
+func page(e *model.Error, requestID, again string) []byte {
 	var b strings.Builder
 	status := strconv.Itoa(e.Code.Status())
 	head := html.EscapeString(title(e.Code))
@@ -45,6 +47,9 @@ func page(e *model.Error, requestID string) []byte {
 			b.WriteString("<li>" + html.EscapeString(strings.TrimPrefix(f.Path+": "+f.Message, ": ")) + "</li>\n")
 		}
 		b.WriteString("</ul>\n")
+	}
+	if again != "" {
+		b.WriteString("<p><a href=\"" + html.EscapeString(again) + "\">Start over</a></p>\n")
 	}
 	b.WriteString("<dl>\n")
 	for _, row := range [][2]string{{"Status", status}, {"Code", string(e.Code)}, {"Answered by", "the gateway (sallyport)"}, {"Request id", requestID}} {

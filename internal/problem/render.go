@@ -23,6 +23,8 @@ type Facts struct {
 	// Login is where the browser is sent to sign in, in the refusal's place; ""
 	// = nowhere. SignIn says to whom that fits.
 	Login string
+	// Again is where a person may start over: the page has a link to it. "" = nowhere.
+	Again string
 }
 
 // Answer is a whole response but for its framing.
@@ -71,7 +73,7 @@ func Render(e *model.Error, f Facts) Answer {
 		a.add("Content-Type", "text/html; charset=utf-8")
 		a.add("Content-Security-Policy", pagePolicy)
 		a.add("Referrer-Policy", "no-referrer")
-		a.Body = page(e, f.RequestID)
+		a.Body = page(e, f.RequestID, f.Again)
 	default:
 		a.add("Content-Type", "application/problem+json")
 		a.Body = jsonBody(e, f.RequestID)

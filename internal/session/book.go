@@ -32,20 +32,23 @@ type Options struct {
 
 // Book is all sessions. It is safe for concurrent use.
 type Book struct {
-	o     Options
-	seal  *seal
-	mu    sync.RWMutex
-	known map[[32]byte]*entry
-	byID  map[string]*entry
-	stop  chan struct{}
-	done  sync.WaitGroup
+	o      Options
+	seal   *seal
+	mu     sync.RWMutex
+	known  map[[32]byte]*entry
+	byID   map[string]*entry
+	asking map[Which]bool // logins whose provider is being asked again
+	stop   chan struct{}
+	done   sync.WaitGroup
 }
 
 // entry is a session in memory.
 type entry struct {
 	hash    [32]byte
 	s       *directory.Session
-	stored  int64 // Unix nanoseconds of the last use that the store knows of
+	subject string // at the provider …
+	sid     string // … and its name of the session
+	stored  int64  // Unix nanoseconds of the last use that the store knows of
 	refresh time.Time
 	busy    bool // being refreshed
 }
@@ -62,7 +65,7 @@ func New(o Options) (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Book{o: o, seal: s, known: map[[32]byte]*entry{}, byID: map[string]*entry{}, stop: make(chan struct{})}, nil
+	return &Book{o: o, seal: s, known: map[[32]byte]*entry{}, byID: map[string]*entry{}, asking: map[Which]bool{}, stop: make(chan struct{})}, nil
 }
 
 // Login is what a session is begun with.
@@ -167,7 +170,7 @@ func (b *Book) remember(r *store.SessionRecord) *directory.Session {
 	if len(b.known) >= b.o.Entries {
 		b.forgetSome()
 	}
-	e := &entry{hash: [32]byte(r.Hash), s: s, stored: r.LastSeenAt.UnixNano(), refresh: r.Refresh}
+	e := &entry{hash: [32]byte(r.Hash), s: s, subject: r.Subject, sid: r.SID, stored: r.LastSeenAt.UnixNano(), refresh: r.Refresh}
 	b.known[e.hash], b.byID[r.ID] = e, e
 	return s
 }

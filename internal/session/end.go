@@ -15,6 +15,14 @@ type Which struct {
 	ID, UserID, Provider, Subject, SID string
 }
 
+// Whole is the login that a session is of, on however many hosts it runs.
+func Whole(r *store.SessionRecord) Which {
+	if r.SID == "" {
+		return Which{ID: r.ID}
+	}
+	return Which{UserID: r.UserID, Provider: r.Provider, SID: r.SID}
+}
+
 // End ends sessions at once and answers how many that were. Those in memory are
 // over even where the store cannot be told; then the error says so.
 func (b *Book) End(ctx context.Context, w Which) (int, error) {
@@ -22,13 +30,7 @@ func (b *Book) End(ctx context.Context, w Which) (int, error) {
 		return 0, errors.New("no session is named")
 	}
 	q := store.SessionQuery{ID: w.ID, UserID: w.UserID, Provider: w.Provider, Subject: w.Subject, SID: w.SID}
-	// Memory knows by itself whom these mean; of others only the store can tell.
-	switch w {
-	case Which{ID: w.ID}:
-		b.told(b.drop([]string{w.ID}))
-	case Which{UserID: w.UserID}:
-		b.told(b.drop(b.of(w.UserID)))
-	}
+	b.told(b.drop(b.inMemory(w)))
 	var ids []string
 	err := b.o.Store.Update(ctx, func(tx store.Writer) (err error) {
 		ids, err = tx.DeleteSessions(ctx, q)
@@ -42,11 +44,18 @@ func (b *Book) End(ctx context.Context, w Which) (int, error) {
 	return len(ids), nil
 }
 
-func (b *Book) of(userID string) (ids []string) {
+// names says whether w names the session of an entry.
+func (w *Which) names(e *entry) bool {
+	is := func(want, have string) bool { return want == "" || want == have }
+	return is(w.ID, e.s.ID) && is(w.UserID, e.s.UserID) && is(w.Provider, e.s.Provider) && is(w.Subject, e.subject) && is(w.SID, e.sid)
+}
+
+// inMemory are the names of those in memory that w names.
+func (b *Book) inMemory(w Which) (ids []string) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for id, e := range b.byID {
-		if e.s.UserID == userID {
+		if w.names(e) {
 			ids = append(ids, id)
 		}
 	}
@@ -57,6 +66,20 @@ func (b *Book) told(list []*entry) {
 	for _, e := range list {
 		b.o.Ended(e.s.UserID, e.s.ID)
 	}
+}
+
+// Cut ends what the sessions of providers that no longer vouch have open. The sessions
+// themselves count as none for as long as that is so.
+func (b *Book) Cut(vouches func(provider string) bool) {
+	var list []*entry
+	b.mu.RLock()
+	for _, e := range b.known {
+		if !e.s.Ended() && !vouches(e.s.Provider) {
+			list = append(list, e)
+		}
+	}
+	b.mu.RUnlock()
+	b.told(list)
 }
 
 // Runs says whether the session of that name is known to have not ended: for

@@ -3,8 +3,10 @@ package session
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/store"
 )
 
@@ -120,8 +122,14 @@ func (b *Book) Retune() {
 	}
 }
 
+// whole names the login that an entry's session is of: all of its sessions share what
+// is kept for the provider, which many providers take once.
+func (e *entry) whole() Which {
+	return Whole(&store.SessionRecord{Session: model.Session{ID: e.s.ID, UserID: e.s.UserID, Provider: e.s.Provider}, SID: e.sid})
+}
+
 // refreshDue asks again the providers of sessions that are in use and whose time
-// has come; each session by one at a time.
+// has come; each login by one at a time.
 func (b *Book) refreshDue(ctx context.Context, slots chan struct{}) {
 	if b.o.Refresh == nil {
 		return
@@ -130,8 +138,8 @@ func (b *Book) refreshDue(ctx context.Context, slots chan struct{}) {
 	var due []*entry
 	b.mu.Lock()
 	for _, e := range b.known {
-		if !e.busy && !e.refresh.IsZero() && !now.Before(e.refresh) && e.s.Runs(now) && now.Sub(e.s.Seen()) < time.Minute {
-			e.busy = true
+		if !e.busy && !e.refresh.IsZero() && !now.Before(e.refresh) && e.s.Runs(now) && now.Sub(e.s.Seen()) < time.Minute && !b.asking[e.whole()] {
+			e.busy, b.asking[e.whole()] = true, true
 			due = append(due, e)
 		}
 	}
@@ -156,39 +164,44 @@ func (b *Book) refresh(ctx context.Context, e *entry) {
 	}
 	b.mu.Lock()
 	e.busy = false
+	delete(b.asking, e.whole())
 	if !e.refresh.IsZero() && !b.o.Now().Before(e.refresh) { // nobody renewed it: the provider is away
 		e.refresh = b.o.Now().Add(refreshAgain)
 	}
 	b.mu.Unlock()
 }
 
-// Renew takes over what a provider says now. r is as Record gave it, with what is
-// kept for the provider in r.Sealed, in the clear.
+// Renew takes over what a provider says now, for all sessions of the login. r is as
+// Record gave it, with what is kept for the provider in r.Sealed, in the clear.
 func (b *Book) Renew(ctx context.Context, r *store.SessionRecord, claims map[string]any) error {
 	body, err := json.Marshal(claims)
 	if err != nil {
 		return err
 	}
-	fresh := *r
-	fresh.Claims, fresh.Sealed = body, b.seal.close(r.ID, r.Sealed)
-	err = b.o.Store.Update(ctx, func(tx store.Writer) error {
-		list, err := tx.ListSessions(ctx, store.SessionQuery{ID: r.ID, Limit: 1})
-		if err != nil || len(list) == 0 { // ended meanwhile, and stays so
-			return err
+	w := Whole(r)
+	var list []store.SessionRecord
+	err = b.o.Store.Update(ctx, func(tx store.Writer) (err error) {
+		// What has ended meanwhile is not among them, and stays so.
+		list, err = tx.ListSessions(ctx, store.SessionQuery{ID: w.ID, UserID: w.UserID, Provider: w.Provider, SID: w.SID})
+		for i := range list {
+			s := &list[i]
+			s.Claims, s.Sealed, s.Refresh = body, b.seal.close(s.ID, r.Sealed), r.Refresh
+			err = errors.Join(err, tx.PutSession(ctx, s))
 		}
-		fresh.LastSeenAt = list[0].LastSeenAt
-		return tx.PutSession(ctx, &fresh)
+		return err
 	})
 	if err != nil {
 		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.byID[r.ID]; e != nil {
-		s := b.session(&fresh)
-		s.SetSeen(e.s.Seen())
-		e.s.End() // whoever holds it finds the new one by the cookie
-		e.s, e.refresh = s, fresh.Refresh
+	for i := range list {
+		if e := b.byID[list[i].ID]; e != nil && !e.s.Ended() {
+			s := b.session(&list[i])
+			s.SetSeen(e.s.Seen())
+			e.s.End() // whoever holds it finds the new one by the cookie
+			e.s, e.refresh = s, r.Refresh
+		}
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ type options struct {
 	external  string // externalURL; left out, https://api.example.com
 	dir       string // to start again where another gateway ended
 	notReady  bool   // do not wait until it serves
+	proxy     string // the proxy's address; left out, a free one
 }
 
 // gateway is the built binary, running.
@@ -80,6 +81,9 @@ func binary(t testing.TB) string {
 func start(t testing.TB, opt options) *gateway {
 	t.Helper()
 	g := &gateway{opt: opt, dir: opt.dir, proxy: freeAddress(t), admin: freeAddress(t)}
+	if opt.proxy != "" {
+		g.proxy = opt.proxy
+	}
 	if g.dir == "" {
 		g.dir = t.TempDir()
 	}

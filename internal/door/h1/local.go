@@ -45,7 +45,7 @@ func (c *conn) answerLocal(h http.Handler) {
 		c.reset()
 		return
 	}
-	w := &localWriter{header: http.Header{}}
+	w := &localWriter{header: http.Header{"X-Request-Id": {strings.Clone(c.ex.ID)}}}
 	h.ServeHTTP(w, c.localRequest(body))
 	c.head(w.code())
 	for name, values := range w.header {

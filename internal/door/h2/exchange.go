@@ -250,7 +250,7 @@ func (st *stream) answerLocal(h http.Handler) {
 	if b := st.read(localBody, false); b != nil {
 		r.Body = readCloser{b}
 	}
-	w := &localWriter{header: http.Header{}, status: http.StatusOK}
+	w := &localWriter{header: http.Header{"X-Request-Id": {strings.Clone(ex.ID)}}, status: http.StatusOK}
 	h.ServeHTTP(w, r)
 	st.ex = ex
 	st.answerWith(w)

@@ -174,7 +174,7 @@ func (st *stream) answerWith(w *localWriter) {
 		return
 	}
 	for name, values := range w.header {
-		if model.HopByHop(name) || name == "Content-Length" || name == "Date" {
+		if model.HopByHop(name) || name == "Content-Length" || name == "Date" || name == "X-Request-Id" {
 			continue
 		}
 		for _, v := range values {

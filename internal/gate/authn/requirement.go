@@ -101,6 +101,10 @@ func checkAll(children []node, f *model.Faults) {
 // of the others are neither looked at nor refused.
 func (q *Requirement) Accepts(i int) bool { return q.accepts>>i&1 == 1 }
 
+// Takes says whether the requirement accepts method i's proof, whose provider may be
+// one that it does not.
+func (q *Requirement) Takes(i int, p *Proof) bool { return q.root.takes(i, p) }
+
 // Results are the findings of the methods that a route accepts, by their place in
 // the table.
 type Results struct{ at [MaxMethods]Result }
