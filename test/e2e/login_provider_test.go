@@ -10,11 +10,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
-// loginProvider is a real OpenID provider at which people sign in by a browser.
-type loginProvider struct {
+// signInProvider is a real OpenID provider at which people sign in by a browser.
+type signInProvider struct {
 	*program
 	name, issuer, port string
 	setup              map[string]any
@@ -29,12 +30,12 @@ func alice() map[string]someone {
 		"groups": []string{"staff", "unknown"}, "realm": someone{"roles": []string{"writer"}}, "department": "engineering", "level": 7}}
 }
 
-// newLoginProvider starts one whose client is the gateway at address; its name is
+// newSignInProvider starts one whose client is the gateway at address; its name is
 // that of its resource there. more adds to the setup (see login-provider.mjs).
-func newLoginProvider(t testing.TB, name, address string, people map[string]someone, more map[string]any) *loginProvider {
+func newSignInProvider(t testing.TB, name, address string, people map[string]someone, more map[string]any) *signInProvider {
 	t.Helper()
 	nodeModule(t, "oidc-provider/package.json")
-	p := &loginProvider{name: name, port: fmt.Sprint(freePort(t)), client: newClient(t, false)}
+	p := &signInProvider{name: name, port: fmt.Sprint(freePort(t)), client: newClient(t, false)}
 	p.issuer = "http://127.0.0.1:" + p.port
 	p.setup = map[string]any{"gateway": address, "base": appSite, "name": name, "people": people}
 	for k, v := range more {
@@ -44,14 +45,14 @@ func newLoginProvider(t testing.TB, name, address string, people map[string]some
 	return p
 }
 
-func (p *loginProvider) begin(t testing.TB) {
+func (p *signInProvider) begin(t testing.TB) {
 	t.Helper()
 	p.program = launch(t, "node", nil, need(t, "node"), "login-provider.mjs", p.port, jsonText(p.setup))
 	p.listens("127.0.0.1:" + p.port)
 }
 
 // tell asks something of the provider that only a test can.
-func (p *loginProvider) tell(t testing.TB, path string, body any) string {
+func (p *signInProvider) tell(t testing.TB, path string, body any) string {
 	t.Helper()
 	text := ""
 	if body != nil {
@@ -65,7 +66,7 @@ func (p *loginProvider) tell(t testing.TB, path string, body any) string {
 }
 
 // issued are the secrets that it gave out, the last logout token last.
-func (p *loginProvider) issued(t testing.TB) (list []string, code, logoutToken string) {
+func (p *signInProvider) issued(t testing.TB) (list []string, code, logoutToken string) {
 	t.Helper()
 	var last struct {
 		Issued            []string
@@ -78,7 +79,7 @@ func (p *loginProvider) issued(t testing.TB) (list []string, code, logoutToken s
 }
 
 // resource is the provider as a gateway's resource; more are further fields.
-func (p *loginProvider) resource(more string) string {
+func (p *signInProvider) resource(more string) string {
 	return fmt.Sprintf("  - {name: %s, type: oidc, issuer: %q, clientID: gw, clientSecret: gw-secret%s}\n", p.name, p.issuer, more)
 }
 
@@ -110,8 +111,8 @@ identityProviders:
 type entrance struct {
 	*gateway
 	backend *backend
-	corp    *loginProvider
-	others  []*loginProvider
+	corp    *signInProvider
+	others  []*signInProvider
 }
 
 // entranceOptions say what is special about an entrance. Zero values will do.
@@ -138,10 +139,10 @@ func openEntrance(t *testing.T, engine string, o entranceOptions) *entrance {
 	}
 	e := &entrance{backend: o.backend}
 	address := freeAddress(t)
-	e.corp = newLoginProvider(t, "corp", address, o.people, o.provider)
+	e.corp = newSignInProvider(t, "corp", address, o.people, o.provider)
 	resources := strings.ReplaceAll(withBackend(front, o.backend.URL), "SETTINGS", o.settings) + e.corp.resource(o.fields)
 	for _, name := range o.others {
-		p := newLoginProvider(t, name, address, map[string]someone{"p1": {"preferred_username": "paula", "groups": []string{"staff"}}}, nil)
+		p := newSignInProvider(t, name, address, map[string]someone{"p1": {"preferred_username": "paula", "groups": []string{"staff"}}}, nil)
 		e.others = append(e.others, p)
 		resources += p.resource(mappedFields)
 	}
@@ -232,10 +233,18 @@ func (p *page) callback(t testing.TB) string {
 }
 
 // pause stops a process, so that its connections hang.
-func (p *loginProvider) pause(t testing.TB) {
+func (p *signInProvider) pause(t testing.TB) {
 	t.Helper()
 	p.signal(syscall.SIGSTOP)
 	t.Cleanup(func() { p.signal(syscall.SIGCONT) })
 }
 
-const soon = 5 * time.Second
+// apply applies a declarative document by the admin API.
+func (g *gateway) apply(t testing.TB, document string) {
+	t.Helper()
+	var v any
+	if err := yaml.Unmarshal([]byte(document), &v); err != nil {
+		t.Fatal(err)
+	}
+	g.must(t, 200, "POST", "/v2/apply", jsonText(v))
+}
