@@ -10,8 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // signInProvider is a real OpenID provider at which people sign in by a browser.
@@ -237,14 +235,4 @@ func (p *signInProvider) pause(t testing.TB) {
 	t.Helper()
 	p.signal(syscall.SIGSTOP)
 	t.Cleanup(func() { p.signal(syscall.SIGCONT) })
-}
-
-// apply applies a declarative document by the admin API.
-func (g *gateway) apply(t testing.TB, document string) {
-	t.Helper()
-	var v any
-	if err := yaml.Unmarshal([]byte(document), &v); err != nil {
-		t.Fatal(err)
-	}
-	g.must(t, 200, "POST", "/v2/apply", jsonText(v))
 }
