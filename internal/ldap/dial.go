@@ -177,7 +177,7 @@ var askStartTLS = append([]byte{0x30, 0x1d, 0x02, 0x01, 0x01, 0x77, 0x18, 0x80, 
 // startTLS asks for TLS and reads the answer to its last byte and no further: what
 // somebody put behind it in the clear is never taken for a part of what is
 // encrypted (the STARTTLS injection of CVE-2011-0411).
-func startTLS(raw net.Conn) error {
+func startTLS(raw io.ReadWriter) error {
 	if _, err := raw.Write(askStartTLS); err != nil {
 		return err
 	}
