@@ -76,6 +76,8 @@ func (d *directory) fares(err error) {
 	case isTimeout(err):
 		d.timeouts++
 		d.until = now.Add(d.o.Pause)
+		d.searching.drain() // something on the way may have forgotten them
+		d.binding.drain()
 	default:
 		d.timeouts = 0
 	}
@@ -119,10 +121,13 @@ func (d *directory) with(ctx context.Context, k kind, ask func(*conn) error) err
 		}
 		err = c.cause(err)
 		c.close()
-		if !kept || isTimeout(err) || errors.Is(err, errDone) || ctx.Err() != nil {
+		if !kept || errors.Is(err, errDone) {
 			return err
 		}
-		p.drain()
+		if isTimeout(err) || ctx.Err() != nil {
+			return err
+		}
+		p.drain() // the others are as old, and as dead
 	}
 }
 

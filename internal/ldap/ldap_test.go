@@ -347,6 +347,9 @@ func TestADirectoryThatSwallowsQuestionsIsLeftAlone(t *testing.T) {
 	if _, err := r.Ask(context.Background(), p, "alice", "secret"); !errors.Is(err, errPause) || time.Since(begin) > 20*time.Millisecond || !r.Status(p).Paused {
 		t.Errorf("%v after %v", err, time.Since(begin))
 	}
+	if st := r.Status(p); st.Idle != 0 {
+		t.Errorf("%d connections are kept that nobody answers on", st.Idle)
+	}
 	s.set(func() { s.stall = false })
 	time.Sleep(320 * time.Millisecond)
 	if a := ask(t, r, p, "alice", "secret"); a.Subject == "" {

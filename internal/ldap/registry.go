@@ -158,9 +158,9 @@ func Faults(providers []model.IdentityProvider) (f model.Faults) {
 		if err := filterFault(groupFilter(p)); err != nil {
 			f.Add(at+".groupFilter", err.Error())
 		}
-		for field, dn := range map[string]string{"userBase": p.UserBase, "groupBase": p.GroupBase} {
-			if _, err := normal(dn); err != nil && dn != "" {
-				f.Add(at+"."+field, "is not a distinguished name (RFC 4514): "+err.Error())
+		for _, base := range [][2]string{{"userBase", p.UserBase}, {"groupBase", p.GroupBase}} {
+			if _, err := normal(base[1]); err != nil && base[1] != "" {
+				f.Add(at+"."+base[0], "is not a distinguished name (RFC 4514): "+err.Error())
 			}
 		}
 	}
