@@ -75,7 +75,7 @@ func restCases() []restCase {
 		{name: "a name that is a path", method: "GET", path: "/v2/users/..%2fadministrators%2fadmin", status: 404},
 		{name: "dots for a name", method: "GET", path: "/v2/users/%2e%2e", status: 404},
 		{name: "a collection that does not exist", method: "GET", path: "/v2/secrets", status: 404},
-		{name: "one of a later version", method: "GET", path: "/v2/sessions", status: 404},
+		{name: "one of a later version", method: "GET", path: "/v2/directories", status: 404},
 		{name: "another version", method: "GET", path: "/v3/users", status: 404},
 		{name: "a method that is none here", method: "TRACE", path: "/v2/users", status: 405},
 		{name: "a DELETE of a collection", method: "DELETE", path: "/v2/users", status: 405},

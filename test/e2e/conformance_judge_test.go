@@ -308,7 +308,7 @@ func (j *judge) hold(t testing.TB, g *gateway, number int, k *must) *outcome {
 		settle(50*time.Millisecond, func() bool { return false })
 		_ = c.(*net.TCPConn).CloseWrite()
 	}
-	settle(stretched(700*time.Millisecond), func() bool {
+	settle(stretched(2*time.Second), func() bool {
 		_, f := hear(got.String(), methods)
 		if len(f) < len(methods) {
 			return false
