@@ -66,6 +66,9 @@ func (v *visit) page(status int, name string, data view) error {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	h.Set("Content-Security-Policy", policy(&data))
+	// Under no-referrer browsers send "Origin: null" with forms, which is refused as
+	// another site's; this says the origin, and nothing of the address.
+	h.Set("Referrer-Policy", "strict-origin")
 	v.w.WriteHeader(status)
 	if v.r.Method != http.MethodHead {
 		_, _ = v.w.Write(b.Bytes())
