@@ -3,6 +3,7 @@ package login
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/model"
@@ -20,6 +21,11 @@ type row struct {
 // account shows a person's own sessions, each of which it can end.
 func (v *visit) account() error {
 	ctx := v.r.Context()
+	if v.form != nil {
+		if err := v.sameSite(); err != nil { // session or not
+			return err
+		}
+	}
 	s, who, err := v.current(ctx)
 	if err != nil {
 		return err
@@ -47,6 +53,15 @@ func (v *visit) account() error {
 	for i := range list {
 		shown.Sessions = append(shown.Sessions, rowOf(&list[i], s.ID))
 	}
+	slices.SortStableFunc(shown.Sessions, func(a, b row) int { // this browser's first
+		switch {
+		case a.This == b.This:
+			return 0
+		case a.This:
+			return -1
+		}
+		return 1
+	})
 	return v.page(http.StatusOK, "account", shown)
 }
 

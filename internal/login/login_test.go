@@ -105,7 +105,10 @@ func TestALoginThatCannotBeFinishedStartsOver(t *testing.T) {
 			b.begin("/x")
 			return strings.Repeat("A", 200), "/"
 		},
-		"a state that was changed": func(_ *testing.T, _ *world, b *browser) (string, string) { s := b.begin("/x"); return string("AB"[min(1, strings.Count(s[:1], "A"))]) + s[1:], "/" },
+		"a state that was changed": func(_ *testing.T, _ *world, b *browser) (string, string) {
+			s := b.begin("/x")
+			return string("AB"[min(1, strings.Count(s[:1], "A"))]) + s[1:], "/"
+		},
 		"a state of another gateway": func(_ *testing.T, w *world, b *browser) (string, string) {
 			b.begin("/x")
 			foreign, _ := newStates([]byte(strings.Repeat("x", 32)), w.clock)

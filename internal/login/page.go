@@ -87,9 +87,8 @@ func policy(data *view) string {
 	}
 	p := "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action " + targets +
 		"; style-src 'nonce-" + data.Nonce + "'" + source(data.Stylesheet)
-	if data.Logo != "" {
-		p += "; img-src" + source(data.Logo)
-	}
+	// data: is for the icon that there is none: browsers else ask the site for one.
+	p += "; img-src" + source(data.Logo) + " data:"
 	if data.Post != nil {
 		p += "; script-src 'nonce-" + data.Nonce + "'"
 	}
