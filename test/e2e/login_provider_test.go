@@ -186,13 +186,6 @@ func (p *page) asked(t testing.TB) (s seen) {
 	return s
 }
 
-// signedOut says whether the browser is asked to sign in.
-func (s *surfer) signedOut(address string) bool {
-	s.t.Helper()
-	p := s.get(address)
-	return strings.HasPrefix(p.at.Path, "/interaction/") || p.at.Path == "/.sallyport/login"
-}
-
 // step is one answer, with no redirect followed.
 func (s *surfer) step(address string, mods ...mod) *page {
 	s.t.Helper()
