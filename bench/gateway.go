@@ -31,7 +31,7 @@ type gateway struct {
 // routes of single rows stand as many more as are asked for.
 func (l *lab) document(routes int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `settings: {reverseProxyAuthentication: {enabled: true}}
+	fmt.Fprintf(&b, `settings: {reverseProxyAuthentication: {enabled: true}, sessions: {passwordLogin: true}}
 services:
   - {name: backend, targets: [{url: "http://%s"}]}
   - {name: sink, targets: [{url: "http://%s"}]}
@@ -49,6 +49,7 @@ identityProviders:
   - {name: key, paths: [/key], service: backend, authenticate: {anyOf: [apiKey]}}
   - {name: token, paths: [/token], service: backend, authenticate: {anyOf: [bearer]}}
   - {name: basic, paths: [/basic], service: backend, authenticate: {anyOf: [basic]}}
+  - {name: session, paths: [/session], service: backend, authenticate: {anyOf: [session]}}
 `)
 	for i := range routes {
 		fmt.Fprintf(&b, "  - {name: r%05d, paths: [%s], service: backend, authenticate: {anyOf: [apiKey]}}\n", i, routePath(i))
