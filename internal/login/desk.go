@@ -43,12 +43,6 @@ type Metadata interface {
 	Metadata(p *model.IdentityProvider, base *url.URL) ([]byte, error)
 }
 
-// FrontLogout is a protocol whose providers end sessions through the browser. The
-// departure is the answer that the provider waits for; nil = there is none.
-type FrontLogout interface {
-	Logout(ctx context.Context, a *flow.Attempt, back *flow.Return) (*flow.Ended, *flow.Departure, error)
-}
-
 // Deps are what the desk needs; all are required but Log and Now.
 type Deps struct {
 	Sessions  *session.Book

@@ -220,7 +220,7 @@ func (v *visit) singleLogout(name string) error {
 	if p == nil {
 		return model.NewError(model.NotFound, "There is no provider of that name.")
 	}
-	l, ok := v.desk.Protocols[p.Type].(FrontLogout)
+	l, ok := v.desk.Protocols[p.Type].(flow.SingleLogout)
 	if !ok {
 		return model.NewError(model.NotFound, "That provider ends no sessions here.")
 	}

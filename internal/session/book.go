@@ -38,7 +38,6 @@ type Book struct {
 	known  map[[32]byte]*entry
 	byID   map[string]*entry
 	asking map[Which]bool // logins whose provider is being asked again
-	stop   chan struct{}
 	done   sync.WaitGroup
 }
 
@@ -65,7 +64,7 @@ func New(o Options) (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Book{o: o, seal: s, known: map[[32]byte]*entry{}, byID: map[string]*entry{}, asking: map[Which]bool{}, stop: make(chan struct{})}, nil
+	return &Book{o: o, seal: s, known: map[[32]byte]*entry{}, byID: map[string]*entry{}, asking: map[Which]bool{}}, nil
 }
 
 // Login is what a session is begun with.
