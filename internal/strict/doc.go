@@ -7,4 +7,8 @@
 // accept the same things by the same rules. It knows nothing of what a field
 // means; validation is the model's. The boot file, the declarative files, apply
 // and the admin API call it.
+//
+// Object, Base64URL and Text read what issuers say as strictly, for the method
+// bearer and sign-in at OpenID providers: there a fault is a refusal, and needs
+// no line.
 package strict

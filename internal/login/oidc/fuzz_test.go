@@ -13,6 +13,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/login/flow"
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // oneKey is a provider with one key, which is asked nothing over the network.
@@ -89,7 +90,7 @@ func slowObject(b []byte) (map[string]any, bool) {
 			top.value = false
 		}
 		if delim, ok := t.(json.Delim); ok {
-			if open = append(open, &level{object: delim == '{', names: map[string]bool{}}); len(open) > maxDepth {
+			if open = append(open, &level{object: delim == '{', names: map[string]bool{}}); len(open) > strict.MaxClaimsDepth {
 				return nil, false
 			}
 		}
@@ -101,7 +102,7 @@ func FuzzObject(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := object(b)
+		got, err := strict.Object(b)
 		want, ok := slowObject(b)
 		if (err == nil) != ok {
 			t.Fatalf("%q: %v, and the slow reading says %v", b, err, ok)

@@ -12,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // jwt is a token that was taken apart; nothing of it is proven yet.
@@ -41,9 +42,9 @@ func readJWT(raw string, most int, types ...string) (*jwt, error) {
 	if len(parts) != 3 {
 		return nil, errors.New("it is not a signed JWT")
 	}
-	head, ok1 := decode(parts[0])
-	payload, ok2 := decode(parts[1])
-	if _, ok3 := decode(parts[2]); !ok1 || !ok2 || !ok3 {
+	head, ok1 := strict.Base64URL(parts[0])
+	payload, ok2 := strict.Base64URL(parts[1])
+	if _, ok3 := strict.Base64URL(parts[2]); !ok1 || !ok2 || !ok3 {
 		return nil, errors.New("it is not a signed JWT: its parts are not base64url")
 	}
 	t := &jwt{raw: raw, payload: payload}
@@ -51,14 +52,14 @@ func readJWT(raw string, most int, types ...string) (*jwt, error) {
 		return nil, err
 	}
 	var err error
-	if t.claims, err = object(payload); err != nil {
+	if t.claims, err = strict.Object(payload); err != nil {
 		return nil, fmt.Errorf("its claims are %w", err)
 	}
 	return t, t.readAudiences()
 }
 
 func (t *jwt) readHeader(b []byte, types []string) error {
-	h, err := object(b)
+	h, err := strict.Object(b)
 	if err != nil {
 		return fmt.Errorf("its header is %w", err)
 	}
@@ -68,7 +69,7 @@ func (t *jwt) readHeader(b []byte, types []string) error {
 		}
 	}
 	var ok bool
-	if t.algorithm, ok = text(h["alg"]); !ok {
+	if t.algorithm, ok = strict.Text(h["alg"]); !ok {
 		return errors.New("its header has no alg")
 	}
 	if kid, there := h["kid"]; there {
@@ -91,7 +92,7 @@ func (t *jwt) readAudiences() error {
 		t.audiences = []string{v}
 	case []any:
 		for _, a := range v {
-			s, ok := text(a)
+			s, ok := strict.Text(a)
 			if !ok {
 				return errors.New("its aud is not a list of texts")
 			}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // metadata is what a discovery document says (OpenID Connect Discovery 1.0, 3),
@@ -32,9 +33,9 @@ type metadata struct {
 // readMetadata reads the document of an issuer. Its error continues a sentence
 // that begins with the document.
 func readMetadata(issuer string, b []byte) (*metadata, error) {
-	doc, err := object(b)
+	doc, err := strict.Object(b)
 	if err != nil {
-		return nil, fmt.Errorf("is no discovery document but %s", looksLike(b))
+		return nil, fmt.Errorf("is no discovery document but %s", strict.Instead(b))
 	}
 	// OpenID Connect Discovery 4.3: else one issuer could speak for another.
 	if got, _ := doc["issuer"].(string); got != issuer {

@@ -13,6 +13,7 @@ import (
 	"github.com/sallyport/sallyport/internal/fetch"
 	"github.com/sallyport/sallyport/internal/login/flow"
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // kept is what Identity.Keep holds. It names the provider, so that a token never
@@ -81,9 +82,9 @@ func (r *Party) describe(ctx context.Context, p *model.IdentityProvider, m *meta
 	if answer.Status != 200 {
 		return unavailable(p, "asking UserInfo", &fetch.StatusError{URL: m.userInfo.String(), Status: answer.Status})
 	}
-	said, err := object(answer.Body)
+	said, err := strict.Object(answer.Body)
 	if err != nil {
-		return unavailable(p, "asking UserInfo", fmt.Errorf("it answered no JSON object but %s", looksLike(answer.Body)))
+		return unavailable(p, "asking UserInfo", fmt.Errorf("it answered no JSON object but %s", strict.Instead(answer.Body)))
 	}
 	// Else the access token of somebody else could be slipped in (Core 5.3.2).
 	sub, _ := said["sub"].(string)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/fetch"
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // Bounds of what a token endpoint may answer.
@@ -71,7 +72,7 @@ func refused(p *model.IdentityProvider, answer *fetch.Answer) error {
 
 // refusalOf is the code of an error answer, and what is said to it.
 func refusalOf(answer *fetch.Answer) (code, description string) {
-	if doc, err := object(answer.Body); err == nil {
+	if doc, err := strict.Object(answer.Body); err == nil {
 		code, _ = doc["error"].(string)
 		description, _ = doc["error_description"].(string)
 	}
@@ -79,9 +80,9 @@ func refusalOf(answer *fetch.Answer) (code, description string) {
 }
 
 func readTokens(b []byte) (*tokens, error) {
-	doc, err := object(b)
+	doc, err := strict.Object(b)
 	if err != nil {
-		return nil, fmt.Errorf("it is no token response but %s", looksLike(b))
+		return nil, fmt.Errorf("it is no token response but %s", strict.Instead(b))
 	}
 	t := &tokens{}
 	for _, e := range []struct {
@@ -93,7 +94,7 @@ func readTokens(b []byte) (*tokens, error) {
 		if !there || v == nil {
 			continue
 		}
-		s, ok := text(v)
+		s, ok := strict.Text(v)
 		if !ok || len(s) > e.most || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return nil, fmt.Errorf("its %s is no token, or longer than %d bytes", e.name, e.most)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // skew is how far the issuer's clock may be off.
@@ -66,7 +67,7 @@ func (p *provider) check(t *token, now time.Time) (*authn.Proof, authn.Result) {
 
 // prove makes the proof of a token that its provider vouches for.
 func prove(p *model.IdentityProvider, claims map[string]any, exp, iat, now time.Time) (*authn.Proof, authn.Result) {
-	sub, ok := text(claims["sub"])
+	sub, ok := strict.Text(claims["sub"])
 	if !ok || len(sub) > 512 || strings.ContainsFunc(sub, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return nil, refuse("the token has no sub that could name anybody")
 	}

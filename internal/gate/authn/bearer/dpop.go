@@ -16,6 +16,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/gate/authn/keys"
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 const (
@@ -70,12 +71,12 @@ func readProof(raw string) (p *proof, fault string) {
 	if len(parts) != 3 {
 		return nil, "the proof is not a signed JWT"
 	}
-	header, ok1 := decode(parts[0])
-	payload, ok2 := decode(parts[1])
-	if _, ok3 := decode(parts[2]); !ok1 || !ok2 || !ok3 {
+	header, ok1 := strict.Base64URL(parts[0])
+	payload, ok2 := strict.Base64URL(parts[1])
+	if _, ok3 := strict.Base64URL(parts[2]); !ok1 || !ok2 || !ok3 {
 		return nil, "the proof is not a signed JWT: its parts are not base64url"
 	}
-	h, err := object(header)
+	h, err := strict.Object(header)
 	if err != nil {
 		return nil, "the proof's header is " + err.Error()
 	}
@@ -83,7 +84,7 @@ func readProof(raw string) (p *proof, fault string) {
 	if fault := p.readHeader(h); fault != "" {
 		return nil, fault
 	}
-	if p.claims, err = object(payload); err != nil {
+	if p.claims, err = strict.Object(payload); err != nil {
 		return nil, "the proof's claims are " + err.Error()
 	}
 	return p, ""
@@ -99,7 +100,7 @@ func (p *proof) readHeader(h map[string]any) (fault string) {
 		return "the proof's typ is not dpop+jwt"
 	}
 	var ok bool
-	if p.algorithm, ok = text(h["alg"]); !ok || !slices.Contains(strings.Fields(proofAlgorithms), p.algorithm) {
+	if p.algorithm, ok = strict.Text(h["alg"]); !ok || !slices.Contains(strings.Fields(proofAlgorithms), p.algorithm) {
 		return "the proof's alg is none of " + proofAlgorithms
 	}
 	jwk, ok := h["jwk"].(map[string]any)
@@ -163,7 +164,7 @@ func (m *Method) possession(r *model.Request, token, jkt string, now time.Time) 
 	if fault != "" {
 		return refuseProof(fault), false
 	}
-	jti, ok := text(p.claims["jti"])
+	jti, ok := strict.Text(p.claims["jti"])
 	if !ok || len(jti) > 512 {
 		return refuseProof("the proof has no jti"), false
 	}

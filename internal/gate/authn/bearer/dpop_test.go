@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/gate/authn/authntest"
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // holder is a client with a key of its own, and tokens that are bound to it.
@@ -54,7 +55,7 @@ func publicJWK(t testing.TB, pub any) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := object(b)
+	m, err := strict.Object(b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/gate/authn/authntest"
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // FuzzRead compares the reader of tokens with a plain one made of the standard
@@ -79,7 +80,7 @@ func FuzzObject(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := object(b)
+		m, err := strict.Object(b)
 		var plain map[string]any
 		perr := json.Unmarshal(b, &plain)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 const (
@@ -133,7 +134,7 @@ func (m *Method) introspect(ctx context.Context, token string, key authn.CacheKe
 // answer reads an introspection response (RFC 7662, 2.2): its claims where the
 // token is active, nil where it is not. Anything but a clear yes or no is an error.
 func answer(b []byte) (map[string]any, error) {
-	claims, err := object(b)
+	claims, err := strict.Object(b)
 	if err != nil {
 		return nil, errors.New("its answer is " + err.Error())
 	}
@@ -152,7 +153,7 @@ func judge(p *model.IdentityProvider, claims map[string]any, now time.Time) (*au
 	said := func(what string) authn.Result { return refuse("provider " + p.Name + ": the token " + what) }
 	t := &token{claims: claims}
 	if p.Issuer != "" {
-		if iss, ok := text(claims["iss"]); !ok || iss != p.Issuer {
+		if iss, ok := strict.Text(claims["iss"]); !ok || iss != p.Issuer {
 			return nil, said("is of another issuer, or the answer does not name it")
 		}
 	}
@@ -202,8 +203,8 @@ func kind(claims map[string]any) string {
 // a prefix, so that a client that is called like somebody's sub is not that person
 // (RFC 9068, 5). The mapping finds the plain name in preferred_username.
 func name(claims map[string]any) bool {
-	username, named := text(claims["username"])
-	client, isClient := text(claims["client_id"])
+	username, named := strict.Text(claims["username"])
+	client, isClient := strict.Text(claims["client_id"])
 	sub, ok := claims["sub"].(string)
 	plain := username
 	switch {

@@ -1,6 +1,7 @@
 package bearer
 
 import (
+	"github.com/sallyport/sallyport/internal/strict"
 	"strings"
 )
 
@@ -32,9 +33,9 @@ func read(raw string) (t *token, fault string) {
 	if !ok1 || !ok2 || strings.Contains(signature, ".") {
 		return nil, "the token is not a signed JWT"
 	}
-	h, ok1 := decode(head)
-	payload, ok2 := decode(body)
-	if _, ok3 := decode(signature); !ok1 || !ok2 || !ok3 {
+	h, ok1 := strict.Base64URL(head)
+	payload, ok2 := strict.Base64URL(body)
+	if _, ok3 := strict.Base64URL(signature); !ok1 || !ok2 || !ok3 {
 		return nil, "the token is not a signed JWT: its parts are not base64url"
 	}
 	t = &token{raw: raw, payload: payload}
@@ -42,14 +43,14 @@ func read(raw string) (t *token, fault string) {
 		return nil, fault
 	}
 	var err error
-	if t.claims, err = object(payload); err != nil {
+	if t.claims, err = strict.Object(payload); err != nil {
 		return nil, "the token's claims are " + err.Error()
 	}
 	return t, t.readTarget()
 }
 
 func (t *token) readHeader(b []byte) (fault string) {
-	h, err := object(b)
+	h, err := strict.Object(b)
 	if err != nil {
 		return "the token's header is " + err.Error()
 	}
@@ -59,11 +60,11 @@ func (t *token) readHeader(b []byte) (fault string) {
 		}
 	}
 	var ok bool
-	if t.algorithm, ok = text(h["alg"]); !ok {
+	if t.algorithm, ok = strict.Text(h["alg"]); !ok {
 		return "the token's header has no alg"
 	}
 	if kid, there := h["kid"]; there {
-		if t.kid, ok = text(kid); !ok || len(t.kid) > 512 {
+		if t.kid, ok = strict.Text(kid); !ok || len(t.kid) > 512 {
 			return "the token's kid is not a text"
 		}
 	}
@@ -84,7 +85,7 @@ func accessTokenType(v any) bool {
 // readTarget finds who is said to have issued the token, and for whom.
 func (t *token) readTarget() (fault string) {
 	var ok bool
-	if t.issuer, ok = text(t.claims["iss"]); !ok {
+	if t.issuer, ok = strict.Text(t.claims["iss"]); !ok {
 		return "the token has no iss"
 	}
 	return t.readAudiences()
@@ -97,7 +98,7 @@ func (t *token) readAudiences() (fault string) {
 		t.audiences = []string{v}
 	case []any:
 		for _, a := range v {
-			s, ok := text(a)
+			s, ok := strict.Text(a)
 			if !ok {
 				return "the token's aud is not a list of texts"
 			}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // Bounds of what is taken for a key set.
@@ -171,7 +172,7 @@ func parseJWKS(b []byte) ([]Key, error) {
 		Kty  string            `json:"kty"`
 	}
 	if err := json.Unmarshal(b, &set); err != nil {
-		return nil, fmt.Errorf("not a JWK set but %s", looksLike(b))
+		return nil, fmt.Errorf("not a JWK set but %s", strict.Instead(b))
 	}
 	if set.Kty != "" && set.Keys == nil {
 		set.Keys = []json.RawMessage{b}
@@ -228,20 +229,6 @@ func checkList(list []Key, why error) ([]Key, error) {
 		return nil, errors.New("no key at all")
 	}
 	return list, nil
-}
-
-// looksLike names what came in place of JSON, for whoever reads the status.
-func looksLike(b []byte) string {
-	t := bytes.ToLower(bytes.TrimSpace(b[:min(len(b), 512)]))
-	switch {
-	case len(t) == 0:
-		return "nothing"
-	case bytes.HasPrefix(t, []byte("<!doctype")) || bytes.HasPrefix(t, []byte("<html")):
-		return "an HTML page"
-	case t[0] == '{' || t[0] == '[':
-		return "broken JSON"
-	}
-	return "something else"
 }
 
 func contains(list []string, s string) bool {

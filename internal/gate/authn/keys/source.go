@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // maxBytes bounds a key file; Fetch bounds what comes over the network.
@@ -148,7 +149,7 @@ func (d discovery) load(ctx context.Context, o *Options) ([]Key, bool, error) {
 		JWKSURI string `json:"jwks_uri"`
 	}
 	if json.Unmarshal(b, &doc) != nil {
-		return nil, false, fmt.Errorf("the discovery document at %s is not JSON but %s", d.document(), looksLike(b))
+		return nil, false, fmt.Errorf("the discovery document at %s is not JSON but %s", d.document(), strict.Instead(b))
 	}
 	// OpenID Connect Discovery 4.3: else one issuer could speak for another.
 	if doc.Issuer != d.issuer {
