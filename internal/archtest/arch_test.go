@@ -40,7 +40,7 @@ var allowed = []struct {
 	{"gate/authn", []string{"model", "directory", "gate/authn", "secret", "strict"}},
 	{"gate", []string{"model", "directory", "gate"}},
 	{"record", []string{"gate", "model"}},
-	{"session", []string{"model", "directory", "store"}},
+	{"session", []string{"model", "directory", "store", "secret"}},
 	{"ldap", []string{"model"}},
 	{"login/flow", []string{"model"}},
 	{"login/oidc", []string{"model", "login/flow", "fetch", "strict"}},

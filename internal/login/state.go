@@ -1,17 +1,15 @@
 package login
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/secret"
 )
 
 // attemptLife is how long a person may take at the provider.
@@ -38,36 +36,23 @@ var (
 
 // states seals attempts.
 type states struct {
-	aead   cipher.AEAD
+	sealer *secret.Sealer
 	secret []byte
 	now    func() time.Time
 }
 
 func newStates(key []byte, now func() time.Time) (*states, error) {
-	if len(key) < 32 {
-		return nil, fmt.Errorf("the key of logins has %d bytes, and needs 32", len(key))
-	}
-	seal, err := hkdf.Key(sha256.New, key, nil, "sallyport login state", 32)
+	sealer, err := secret.NewSealer(key, "sallyport login state")
 	if err != nil {
 		return nil, err
 	}
-	secret, err := hkdf.Key(sha256.New, key, nil, "sallyport login secret", 32)
-	if err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(seal)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := cipher.NewGCM(block)
-	return &states{aead, secret, now}, err
+	derived, err := secret.Derive(key, "sallyport login secret")
+	return &states{sealer, derived, now}, err
 }
 
 func (s *states) seal(a *attempt) string {
 	plain, _ := json.Marshal(a) // strings and numbers
-	nonce := make([]byte, s.aead.NonceSize())
-	_, _ = rand.Read(nonce)
-	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nonce, nonce, plain, []byte("state")))
+	return base64.RawURLEncoding.EncodeToString(s.sealer.Seal(plain, "state"))
 }
 
 // open reads a state. A stale attempt is answered with errStale: it is authentic,
@@ -77,11 +62,10 @@ func (s *states) open(text string) (*attempt, error) {
 		return nil, errForeign
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	n := s.aead.NonceSize()
-	if err != nil || len(raw) < n {
+	if err != nil {
 		return nil, errForeign
 	}
-	plain, err := s.aead.Open(nil, raw[:n], raw[n:], []byte("state"))
+	plain, err := s.sealer.Open(raw, "state")
 	if err != nil {
 		return nil, errForeign
 	}

@@ -1,15 +1,14 @@
 package session
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+
+	"github.com/sallyport/sallyport/internal/secret"
 )
 
 // A cookie is 32 random bytes and a tag, by which one that was made up is refused
@@ -22,27 +21,16 @@ const (
 // seal makes cookies, and encrypts what providers need.
 type seal struct {
 	tag  []byte
-	aead cipher.AEAD
+	keep *secret.Sealer
 }
 
 func newSeal(key []byte) (*seal, error) {
-	if len(key) < 32 {
-		return nil, fmt.Errorf("the key of sessions has %d bytes, and needs 32", len(key))
-	}
-	tag, err := hkdf.Key(sha256.New, key, nil, "sallyport session cookie", 32)
+	tag, err := secret.Derive(key, "sallyport session cookie")
 	if err != nil {
 		return nil, err
 	}
-	secret, err := hkdf.Key(sha256.New, key, nil, "sallyport session keep", 32)
-	if err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(secret)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := cipher.NewGCM(block)
-	return &seal{tag, aead}, err
+	keep, err := secret.NewSealer(key, "sallyport session keep")
+	return &seal{tag, keep}, err
 }
 
 func (s *seal) mark(random []byte) []byte {
@@ -75,20 +63,14 @@ func (s *seal) close(id string, plain []byte) []byte {
 	if len(plain) == 0 {
 		return nil
 	}
-	nonce := make([]byte, s.aead.NonceSize(), s.aead.NonceSize()+len(plain)+s.aead.Overhead())
-	_, _ = rand.Read(nonce)
-	return s.aead.Seal(nonce, nonce, plain, []byte(id))
+	return s.keep.Seal(plain, id)
 }
 
 func (s *seal) open(id string, sealed []byte) ([]byte, error) {
 	if len(sealed) == 0 {
 		return nil, nil
 	}
-	n := s.aead.NonceSize()
-	if len(sealed) < n {
-		return nil, fmt.Errorf("what is kept of session %s is cut short", id)
-	}
-	plain, err := s.aead.Open(nil, sealed[:n], sealed[n:], []byte(id))
+	plain, err := s.keep.Open(sealed, id)
 	if err != nil {
 		return nil, fmt.Errorf("what is kept of session %s cannot be decrypted: %w", id, err)
 	}
