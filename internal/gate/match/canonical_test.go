@@ -283,7 +283,7 @@ func slowOverlong(s string) bool {
 
 func FuzzParseTarget(f *testing.F) {
 	for _, s := range []string{"/", "*", "/a/b?c", "/a//../b/./", "/%2e%2e/", "/a%2Fb", "/a/..;/b", "/%252e%252e", "/%c0%ae", "/caf%c3%a9", "/%25%32%65.",
-		`/a\b`, "/a#b", "/..%2f", "/x.y;z", "/a;b/c", "/a%2f..;x%2F", "/..%3b", "/%2%65", "/%00", "/%2500", "/a/..", "/.", "//", "/%5C", "/%e0%40%ae"} {
+		`/a\b`, "/a#b", "/..%2f", "/x.y;z", "/a;b/c", "/a%2f..;x%2F", "/..%3b", "/%2%65", "/%00", "/%2500", "/a/..", "/.", "//", "/%5C", "/%e0%40%ae", "/.;/.."} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
@@ -298,8 +298,9 @@ func FuzzParseTarget(f *testing.F) {
 		if p.Ambiguous != unclear || p.matched() != want || p.Ambiguous != (p.Canonical == "") || p.Raw+p.Query != target {
 			t.Fatalf("%q: got %+v, the second reading %q, ambiguous %v", target, p, want, unclear)
 		}
+		// Removing dot segments may remove the one that made a path ambiguous; nothing makes one so.
 		again, err := ParseTarget(p.matched(), make([]byte, 0, 16))
-		if err != nil || again.matched() != p.matched() || again.Ambiguous != p.Ambiguous {
+		if err != nil || again.matched() != p.matched() || again.Ambiguous && !p.Ambiguous {
 			t.Fatalf("%q: its canonical form %q reads as %+v, %v", target, p.matched(), again, err)
 		}
 		if with, err := ParseTarget(target, make([]byte, 0, len(target))); err != nil || with.matched() != p.matched() {
