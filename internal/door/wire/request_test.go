@@ -235,12 +235,19 @@ func TestARequestIsReadWithoutAllocating(t *testing.T) {
 }
 
 func BenchmarkParseRequest(b *testing.B) {
-	head := []byte("GET /orders/1 HTTP/1.1\r\nHost: api.example.com\r\nAccept: */*\r\nUser-Agent: x\r\nAuthorization: Bearer abc\r\n\r\n")
-	var r Request
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := ParseRequest(head, &r); err != nil {
-			b.Fatal(err)
-		}
+	for _, c := range []struct {
+		name  string
+		token int
+	}{{"short", 3}, {"with a token of 700 bytes", 700}} {
+		head := []byte("GET /orders/1 HTTP/1.1\r\nHost: api.example.com\r\nAccept: */*\r\nUser-Agent: x\r\nAuthorization: Bearer " + strings.Repeat("a", c.token) + "\r\n\r\n")
+		b.Run(c.name, func(b *testing.B) {
+			var r Request
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ParseRequest(head, &r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
