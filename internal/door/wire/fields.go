@@ -114,10 +114,8 @@ func field(l []byte) (name, value string, err error) {
 	for len(v) > 0 && (v[len(v)-1] == ' ' || v[len(v)-1] == '\t') {
 		v = v[:len(v)-1]
 	}
-	for _, c := range v {
-		if c < ' ' && c != '\t' || c == 0x7f {
-			return "", "", Malformed("a field value has a control byte")
-		}
+	if model.HoldsControl(v) {
+		return "", "", Malformed("a field value has a control byte")
 	}
 	return view(l[:n]), view(v), nil
 }
