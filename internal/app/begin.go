@@ -2,13 +2,11 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -18,7 +16,6 @@ import (
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/provision"
 	"github.com/sallyport/sallyport/internal/snapshot"
-	"github.com/sallyport/sallyport/internal/store"
 	"github.com/sallyport/sallyport/internal/store/sqlite"
 )
 
@@ -33,15 +30,13 @@ func (g *Gateway) begin(ctx context.Context) error {
 		return g.beginFromLastGood(err)
 	}
 	g.store.set(s)
-	return g.beginFromStore(ctx)
+	return g.beginFromStore(ctx, func(err error) { g.failed <- err })
 }
 
-// beginFromStore makes the first administrator where there is none, compiles what
-// is stored, and applies the boot file's resources.
-func (g *Gateway) beginFromStore(ctx context.Context) error {
-	if err := g.firstAdministrator(ctx); err != nil {
-		return err
-	}
+// beginFromStore compiles what is stored, applies the boot file's resources, and
+// begins to make the first administrator where there is none; failed is told where
+// that cannot be brought to its end.
+func (g *Gateway) beginFromStore(ctx context.Context, failed func(error)) error {
 	g.signers.count(g.store)
 	set, err := g.provision.CurrentSet(ctx)
 	if err != nil {
@@ -54,7 +49,10 @@ func (g *Gateway) beginFromStore(ctx context.Context) error {
 	}
 	g.plans.publish(plan)
 	g.late.seen(time.Now())
-	return g.applyResources(ctx)
+	if err := g.applyResources(ctx); err != nil {
+		return err
+	}
+	return g.firstAdministrator(ctx, failed)
 }
 
 // beginFromLastGood serves what was served last, within maxStale.
@@ -80,34 +78,6 @@ func (g *Gateway) beginFromLastGood(cause error) error {
 	g.late.seen(saved.Time)
 	g.log.Error("the store cannot be opened; serving the last good configuration until it is back",
 		"cause", cause, "saved", saved.Time, "revision", saved.Set.Revision, "users", len(saved.Users))
-	return nil
-}
-
-// firstAdministrator makes "admin" in a store that has no administrators.
-func (g *Gateway) firstAdministrator(ctx context.Context) error {
-	any := false
-	if err := g.store.View(ctx, func(r store.Reader) error {
-		list, err := r.ListObjects(ctx, store.KindAdministrators)
-		any = len(list) > 0
-		return err
-	}); err != nil {
-		return fmt.Errorf("reading the administrators: %w", err)
-	}
-	if any {
-		return nil
-	}
-	password, told := os.Getenv("SALLYPORT_ADMIN_PASSWORD"), true
-	if password == "" {
-		password, told = rand.Text(), false
-	}
-	a := &model.Administrator{Name: "admin", Roles: []model.AdminRole{model.AdminAll}, Active: true,
-		Credentials: []model.Credential{{Type: model.Password, Password: password}}}
-	if _, err := g.provision.Put(ctx, boot, store.KindAdministrators, "admin", a, provision.Condition{IfNoneMatch: true}); err != nil {
-		return fmt.Errorf("making the first administrator: %w", err)
-	}
-	if !told {
-		g.opt.Tell("The administrator admin was made with the password %s: it is shown this once.", password)
-	}
 	return nil
 }
 

@@ -79,12 +79,14 @@ type Gateway struct {
 	admin     http.Handler
 	listeners []*opened
 	late      lateness
+	founding  founding
+	failed    chan error // what ends the serving: a listener, or the first administrator
 }
 
 // New makes the parts of a gateway in the order in which they need each other,
 // binds its sockets, and brings the stored configuration in force.
 func New(ctx context.Context, cfg *config.Config, opt Options) (_ *Gateway, err error) {
-	g := &Gateway{cfg: cfg, opt: opt, log: opt.Log, started: time.Now(), store: &lateStore{}}
+	g := &Gateway{cfg: cfg, opt: opt, log: opt.Log, started: time.Now(), store: &lateStore{}, failed: make(chan error, len(cfg.Listeners)+1)}
 	defer func() {
 		if err != nil {
 			g.close()
@@ -153,7 +155,7 @@ func (g *Gateway) join() error {
 	if err := g.browsers(); err != nil {
 		return err
 	}
-	g.admin = rest.New(rest.Deps{Provision: g.provision, Passwords: g.hasher, Explain: explainer{g}, Audit: auditor{g.audit}, Sessions: sessions{g}, Providers: checker{g},
+	g.admin = rest.New(rest.Deps{Provision: founded{g.provision, &g.founding}, Passwords: g.hasher, Explain: explainer{g}, Audit: auditor{g.audit}, Sessions: sessions{g}, Providers: checker{g},
 		Status: g.status, Ready: g.ready, Record: func(e model.Event) error { return g.audit.Append(&e) },
 		Certificate: g.adminCertificate, Log: g.log, Version: g.opt.Version})
 	return nil
@@ -219,6 +221,7 @@ func (g *Gateway) close() {
 	for _, l := range g.listeners {
 		_ = l.Listener.Close()
 	}
+	_ = g.founding.wait(context.Background()) // it needs what is closed below
 	if g.pools != nil {
 		g.pools.Close()
 	}

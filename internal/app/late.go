@@ -77,7 +77,8 @@ func (g *Gateway) openLate(ctx context.Context) {
 		return
 	}
 	g.store.set(s)
-	if err := g.beginFromStore(ctx); err != nil {
+	founding := func(err error) { g.log.Error("the store is there, but has no administrator", "cause", err) }
+	if err := g.beginFromStore(ctx, founding); err != nil {
 		g.log.Error("the store is there, but its configuration cannot be used", "cause", err)
 		return
 	}

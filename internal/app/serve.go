@@ -209,15 +209,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	background.Go(func() { g.plans.keepLastGood(work) })
 	background.Go(func() { g.watchStore(work) })
 	background.Go(func() { g.sessions.Run(work) })
-	failed := make(chan error, len(g.listeners))
 	for _, l := range g.listeners {
 		h := g.handlers(l)
-		go func() { failed <- l.Serve(h) }()
+		go func() { g.failed <- l.Serve(h) }()
 		g.log.Info("listening", "address", l.Addr().String(), "serve", strings.Join(l.conf.Serve, ","), "tls", l.Secure())
 	}
 	select {
 	case <-ctx.Done():
-	case err := <-failed:
+	case err := <-g.failed:
 		if err != nil {
 			return err
 		}
