@@ -50,8 +50,15 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 	if !c.held.Conn.Reused { // connecting has a limit of its own
 		start = time.Now()
 	}
-	mark, idempotent := c.in.r, upstream.Idempotent(ex.Method)
+	mark := c.in.r
 	c.request()
+	return c.attempt(mark, start)
+}
+
+// attempt asks the claimed target, and again where the request was not taken. The
+// body starts at mark. done is false as for direct.
+func (c *conn) attempt(mark int, start time.Time) (failed *model.Error, detail string, done bool) {
+	idempotent, retries := upstream.Idempotent(c.ex.Method), c.ex.Route.Service.Retries
 	r := &c.desk.reply
 	*r = reply{c: c, d: &c.held}
 	for n := 1; ; n++ {
@@ -72,7 +79,7 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 			c.holds = false // Again has ended the claim
 			c.rewind(mark)
 			return nil, "", false
-		case !c.held.Conn.Reused && idempotent && ex.Route.Service.Retries > 0:
+		case !c.held.Conn.Reused && idempotent && retries > 0:
 			c.held.Failed(err)
 			c.yield()
 			c.rewind(mark)
