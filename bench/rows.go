@@ -28,8 +28,8 @@ type row struct {
 	result
 }
 
-// rows are all there are. What SPEC 17 lists and does not exist yet (limits,
-// external authorisation, a switch for the audit) has none.
+// rows are all there are. What SPEC 17 lists and does not exist yet (limits, external
+// authorisation) has none.
 func rows() []row {
 	list := []row{
 		{id: "public", measure: public, result: result{Section: sectionCPU, Title: "public route", Asked: &bound{Factor: 1, Of: base}}},
@@ -160,6 +160,7 @@ func sizeRows() []row {
 		{id: "routesInTurn", measure: manyRoutes(true), result: result{Section: sectionSize, Title: "10,000 routes instead of 10, each asked for in turn"}},
 		{id: "users", measure: manyUsers(fewUsers), result: result{Section: sectionSize, Title: "many users instead of 100, 100 calling in turn", Asked: &bound{Factor: 1.2, Of: base}}},
 		{id: "callers", measure: manyUsers(callers), result: result{Section: sectionSize, Title: "the same, 10,000 calling in turn"}},
+		{id: "audit", measure: audit, result: result{Section: sectionSize, Title: "public route, with the audit of every request", Asked: &bound{Factor: 1.1, Of: base}}},
 	}
 }
 
@@ -247,4 +248,23 @@ func manyUsers(calling int) func(context.Context, *lab, *result) ([]*result, err
 		r.Beside = fmt.Sprintf("itself with %d users", fewUsers)
 		return []*result{r}, l.interleave(ctx, r, []contestant{a, b})
 	}
+}
+
+// audit compares the gateway with one that keeps no audit of requests. Both are the
+// gateway within this program: the product has no switch for it.
+func audit(ctx context.Context, l *lab, r *result) ([]*result, error) {
+	r.Beside = "itself without"
+	var list []contestant
+	for _, c := range []struct {
+		who, name string
+		with      []string
+	}{{base, "unrecorded", []string{l.self, "serve", "-unrecorded"}}, {own, "recorded", []string{l.self, "serve"}}} {
+		g, err := l.startGateway(ctx, c.name, l.bin, "own", fewUsers, fewRoutes, c.with...)
+		if err != nil {
+			return nil, err
+		}
+		defer g.stop()
+		list = append(list, requests(c.who, g.process, work{url: "http://" + g.plain + "/public/orders/42", conns: l.o.conns}))
+	}
+	return []*result{r}, l.interleave(ctx, r, list)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/app"
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/model"
 )
 
 // serve is the gateway within this program, so that it can be profiled: the first
@@ -24,6 +26,7 @@ func serve(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("serve", flag.ContinueOnError)
 	boot, engine := f.String("c", "", "boot file"), f.String("engine", "own", "own or standard")
 	cpu, heap := f.String("cpuprofile", "", "file for the CPU profile"), f.String("allocprofile", "", "file for the profile of allocations, every one sampled")
+	unrecorded := f.Bool("unrecorded", false, "keep no audit of requests")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -34,20 +37,32 @@ func serve(ctx context.Context, args []string) error {
 	if len(faults) > 0 {
 		return faults
 	}
-	c.Engine = *engine
 	ask := make(chan os.Signal, 2)
 	signal.Notify(ask, syscall.SIGUSR1)
 	profiled := make(chan error, 1)
 	go func() { profiled <- profile(ask, *cpu, *heap) }()
-	return errors.Join(app.Run(ctx, c, "bench", os.Stdout), func() error {
-		select {
-		case err := <-profiled:
-			return err
-		default:
-			return nil
-		}
-	}())
+	opt := app.Options{Version: "bench", Standard: *engine == "standard", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Tell: func(string, ...any) {}}
+	if *unrecorded {
+		opt.Events = nowhere{}
+	}
+	g, err := app.New(ctx, c, opt)
+	if err == nil {
+		err = g.Run(ctx)
+	}
+	select {
+	case failed := <-profiled:
+		return errors.Join(err, failed)
+	default:
+		return err
+	}
 }
+
+// nowhere is an audit that keeps nothing: no gateway runs with it but to tell what
+// the real one costs.
+type nowhere struct{}
+
+func (nowhere) Append(*model.Event) error { return nil }
 
 func profile(ask <-chan os.Signal, cpu, heap string) error {
 	<-ask

@@ -27,7 +27,7 @@ type running struct {
 	dir          string
 }
 
-func start(t *testing.T, engine string, resources string) *running {
+func start(t *testing.T, engine string, resources string, mod ...func(*Options)) *running {
 	t.Helper()
 	dir := t.TempDir()
 	t.Setenv("SALLYPORT_ADMIN_PASSWORD", "correct horse battery")
@@ -45,8 +45,12 @@ func start(t *testing.T, engine string, resources string) *running {
 		t.Fatal(faults)
 	}
 	level := slog.LevelWarn
-	g, err := New(t.Context(), cfg, Options{Version: "test", Standard: engine == "standard",
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), Tell: t.Logf})
+	opt := Options{Version: "test", Standard: engine == "standard",
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), Tell: t.Logf}
+	for _, m := range mod {
+		m(&opt)
+	}
+	g, err := New(t.Context(), cfg, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
