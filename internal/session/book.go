@@ -28,6 +28,8 @@ type Options struct {
 	Refresh func(ctx context.Context, r *store.SessionRecord)
 	Now     func() time.Time
 	Entries int // how many sessions are remembered; 0 = 65,536
+	// Patience is how long whoever asks waits for the store; 0 = 2 s.
+	Patience time.Duration
 }
 
 // Book is all sessions. It is safe for concurrent use.
@@ -59,6 +61,9 @@ func New(o Options) (*Book, error) {
 	}
 	if o.Entries <= 0 {
 		o.Entries = 1 << 16
+	}
+	if o.Patience <= 0 {
+		o.Patience = 2 * time.Second
 	}
 	s, err := newSeal(o.Key)
 	if err != nil {
@@ -142,7 +147,7 @@ func (b *Book) Find(ctx context.Context, cookie string, now time.Time) (*directo
 		return nil, nil
 	}
 	var r *store.SessionRecord
-	err := b.o.Store.View(ctx, func(tx store.Reader) (err error) {
+	err := b.view(ctx, func(ctx context.Context, tx store.Reader) (err error) {
 		r, err = tx.SessionByHash(ctx, hash[:])
 		return err
 	})
@@ -156,6 +161,34 @@ func (b *Book) Find(ctx context.Context, cookie string, now time.Time) (*directo
 		return s, nil
 	}
 	return nil, nil
+}
+
+// view reads the store, and gives up where that hangs: a look-up under other
+// programs' locks may heed no context, and nobody at a browser is to wait for it.
+// What read fills in counts only if there is no error.
+func (b *Book) view(ctx context.Context, read func(context.Context, store.Reader) error) error {
+	ctx, cancel := context.WithTimeout(ctx, b.o.Patience)
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		defer func() {
+			if r := recover(); r != nil { // of the store's: an error like any other, and not the end of the gateway
+				done <- fmt.Errorf("reading the store: %v", r)
+			}
+		}()
+		done <- b.o.Store.View(ctx, func(tx store.Reader) error { return read(ctx, tx) })
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done: // both were ready
+		return err
+	default:
+		return fmt.Errorf("the store does not answer: %w", context.Cause(ctx))
+	}
 }
 
 // remember brings a stored session into memory, where it may be already.

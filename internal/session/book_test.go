@@ -258,6 +258,60 @@ func TestWithoutTheStoreKnownSessionsRunAndOthersAreUnknown(t *testing.T) {
 	}
 }
 
+// hanging is a store that does not come back from reading, and heeds nobody: SQLite
+// under another program's locks.
+type hanging struct {
+	store.Store
+	release chan struct{}
+}
+
+func (h hanging) View(context.Context, func(store.Reader) error) error {
+	<-h.release
+	panic("nobody listens any more")
+}
+
+// authentik CVE-2026-25748: what cannot be looked up in time is not known, and nobody
+// waits for it; a made-up cookie asks nobody.
+func TestAStoreThatHangsIsNotWaitedFor(t *testing.T) {
+	d := open(t)
+	cookie, s := d.begin("u1", nil)
+	h := hanging{d.store, make(chan struct{})}
+	b, err := New(Options{Store: h, Key: key, Settings: func() model.Sessions { return d.set }, Now: func() time.Time { return d.now }, Patience: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	if s, err := b.Find(t.Context(), cookie, d.now); s != nil || err == nil || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v %v", s, err)
+	}
+	if _, err := b.List(t.Context(), Which{UserID: "u1"}, "", 10); !unavailableIs(err) {
+		t.Errorf("a list: %v", err)
+	}
+	if r, _, err := b.Record(t.Context(), s.ID); r != nil || err == nil {
+		t.Errorf("a record: %v %v", r, err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.Find(gone, cookie, d.now); !errors.Is(err, context.Canceled) {
+		t.Errorf("whoever asked has gone: %v", err)
+	}
+	for _, made := range []string{"", "x", cookie[:len(cookie)-1], flip(cookie), strings.Repeat("A", len(cookie))} {
+		if s, err := b.Find(t.Context(), made, d.now); s != nil || err != nil {
+			t.Errorf("%q: %v %v", made, s, err)
+		}
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	close(h.release) // and a store that breaks takes nobody with it
+}
+
+func flip(s string) string {
+	b := []byte(s)
+	b[len(b)/2] ^= 1
+	return string(b)
+}
+
 func unavailableIs(err error) bool {
 	var e *model.Error
 	return errors.As(err, &e) && e.Code == model.IdentityUnavailable

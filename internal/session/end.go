@@ -105,7 +105,7 @@ func (b *Book) Credential(id string) string {
 func (b *Book) List(ctx context.Context, w Which, after string, limit int) ([]model.Session, error) {
 	var out []model.Session
 	now, idle := b.o.Now(), b.o.Settings().Idle.D()
-	err := b.o.Store.View(ctx, func(tx store.Reader) error {
+	err := b.view(ctx, func(ctx context.Context, tx store.Reader) error {
 		for limit <= 0 || len(out) < limit {
 			list, err := tx.ListSessions(ctx, store.SessionQuery{ID: w.ID, UserID: w.UserID, Provider: w.Provider, After: after, Limit: 200})
 			if err != nil {
@@ -145,7 +145,7 @@ func (b *Book) seen(s *model.Session) time.Time {
 // there is none.
 func (b *Book) Record(ctx context.Context, id string) (r *store.SessionRecord, keep []byte, err error) {
 	var list []store.SessionRecord
-	err = b.o.Store.View(ctx, func(tx store.Reader) (err error) {
+	err = b.view(ctx, func(ctx context.Context, tx store.Reader) (err error) {
 		list, err = tx.ListSessions(ctx, store.SessionQuery{ID: id, Limit: 1})
 		return err
 	})

@@ -292,9 +292,7 @@ func TestAHandoverCodeIsOfOneBrowserAndOneHost(t *testing.T) {
 	})
 }
 
-// The state of a login is good for a quarter of an hour. The gateway's clock cannot
-// be turned here, so it is shown beside the code (internal/login) that a stale state
-// starts over; this is the way of one whose gateway has forgotten its key.
+// A gateway that has forgotten its key, or another one, knows nothing of the login.
 func TestALoginOfAnotherGatewayStartsOver(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		e, other := openEntrance(t, engine, entranceOptions{}), openEntrance(t, engine, entranceOptions{})

@@ -4,7 +4,8 @@
 //   node browser.mjs SETUP
 //
 // SETUP is JSON: proxy (host:port, to which the names lead), provider (the issuer),
-// chromium (the program) and screenshots (a folder, "" = none are taken). It prints a
+// chromium (the program), screenshots (a folder, "" = none are taken) and hand (who
+// does what is not done at a browser: see stagehand in login_browser_test.go). It prints a
 // line of JSON for each thing it tried: {"name": …, "fault": … or null}.
 import http from 'node:http';
 import { chromium } from 'playwright-core';
@@ -22,14 +23,15 @@ function check(ok, what) {
   if (!ok) throw new Error(what);
 }
 
-async function attempt(name, options, deed) {
+// expected are the complaints of the browser about a page's policy that are meant.
+async function attempt(name, { expected, ...options }, deed) {
   const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
   context.setDefaultTimeout(8000);
   const complaints = [];
   const watch = (page) => page.on('console', (m) => {
     // The icon that browsers ask a site for by themselves is none of the page's.
     if (m.text().includes('/favicon.ico')) return;
-    if (/Content Security Policy|violates/i.test(m.text()) && !m.text().startsWith('Framing ')) complaints.push(m.text());
+    if (/Content Security Policy|violates/i.test(m.text()) && !m.text().startsWith('Framing ') && !expected?.test(m.text())) complaints.push(m.text());
   });
   context.on('page', watch);
   let fault = null;
@@ -192,6 +194,26 @@ await attempt('a callback that was used, and one of nobody', {}, async (context,
   check(page.url().startsWith(`${app}/.sallyport/login`), `nobody's: ${page.url()}`);
 });
 
+await attempt('a callback that came too late', {}, async (context, page) => {
+  let callback = '';
+  page.on('request', (r) => { if (r.url().includes('/.sallyport/callback')) callback = r.url(); });
+  await page.goto(`${app}/corp/late?x=1`);
+  await atProvider(page, 'a1');
+  await page.waitForURL(`${app}/corp/late?x=1`);
+  const late = await (await fetch(`${setup.hand}/age?${new URLSearchParams({ link: callback })}`)).text();
+  await context.clearCookies({ name: '__Host-sallyport' });
+  // The provider knows the browser: it starts over by itself, and asks the person nothing.
+  await page.goto(late);
+  check(page.url() === `${app}/corp/late?x=1`, `at ${page.url()}`);
+  check(await cookie(context, '__Host-sallyport'), 'no session');
+  // Where it does not, the person is asked, and comes to the page all the same.
+  await context.clearCookies({ name: '__Host-sallyport' });
+  await context.clearCookies({ domain: new URL(setup.provider).hostname });
+  await page.goto(late);
+  await atProvider(page, 'a1');
+  await page.waitForURL(`${app}/corp/late?x=1`);
+});
+
 await attempt('logout here and at the provider', {}, async (context, page) => {
   await page.goto(`${app}/corp`);
   await atProvider(page, 'a1');
@@ -298,6 +320,47 @@ await attempt('the account page ends another session', {}, async (context, page)
     check(page.url() === `${app}/x`, `this browser: ${page.url()}`);
   } finally {
     await phone.close();
+  }
+});
+
+// The stylesheet tries to bring in what is none of the gateway's: the policy refuses
+// that, and nothing else.
+await attempt('the operator\'s title, stylesheet and logo', { expected: /elsewhere\.example/ }, async (context, page) => {
+  const refused = [];
+  page.on('console', (m) => { if (m.text().includes('elsewhere.example')) refused.push(m.text()); });
+  const asked = [];
+  page.on('request', (r) => { if (r.url().includes('elsewhere.example')) asked.push(r.url()); });
+  page.on('response', (r) => { if (r.url().includes('elsewhere.example')) asked.push(`answered ${r.url()}`); });
+  const style = () => page.evaluate(() => {
+    const of = (q) => document.querySelector(q) && getComputedStyle(document.querySelector(q));
+    const img = document.querySelector('img');
+    return { title: document.title, heading: document.querySelector('h1').innerText, button: of('button').backgroundColor, on: of('button').color,
+      edge: of('main').borderTopWidth, logo: img && `${img.naturalWidth}x${img.naturalHeight}`, shown: !!img && img.getBoundingClientRect().height > 0 };
+  });
+  await page.goto(`${app}/x`);
+  const plain = await style();
+  check(plain.title === 'Sign in' && plain.edge === '1px' && plain.logo === null && plain.button === 'rgb(11, 87, 208)', `undressed: ${JSON.stringify(plain)}`);
+  await fetch(`${setup.hand}/dress`);
+  try {
+    await page.goto(`${app}/x`);
+    await page.waitForLoadState('networkidle');
+    const worn = await style();
+    check(worn.title === 'Sign in to <Example>' && worn.heading === worn.title, `the title: ${JSON.stringify(worn)}`);
+    check(worn.button === 'rgb(138, 28, 92)' && worn.on === 'rgb(255, 255, 255)' && worn.edge === '6px', `the stylesheet: ${JSON.stringify(worn)}`);
+    check(worn.logo === '120x40' && worn.shown, `the logo: ${JSON.stringify(worn)}`);
+    check(refused.length >= 2 && !asked.some((a) => a.startsWith('answered')), `what is none of ours: ${asked} ${refused}`);
+    await looks(page, 'themed');
+    await page.emulateMedia({ colorScheme: 'dark' });
+    check((await style()).button === 'rgb(245, 163, 207)', `in the dark: ${JSON.stringify(await style())}`);
+    await page.emulateMedia({ colorScheme: 'light' });
+    await password(page, 'bob');
+    await page.waitForURL(`${app}/x`);
+    await page.goto(`${app}/.sallyport/logout`);
+    const out = await style();
+    check(out.title === 'Sign out' && out.button === 'rgb(138, 28, 92)' && out.logo === '120x40', `the other pages: ${JSON.stringify(out)}`);
+    await looks(page, 'themed-logout');
+  } finally {
+    await fetch(`${setup.hand}/undress`);
   }
 });
 
