@@ -312,7 +312,11 @@ func reconcile(t *testing.T, g *gateway, all []*witness, cases int) {
 		}
 	}
 	for id, d := range decisions {
-		if f := finished[id]; d.Outcome == "allowed" && f.Outcome == "allowed" && f.Status != 499 && times[id] != 1 {
+		f := finished[id]
+		if d.Method == "OPTIONS" && f.Status == 204 && times[id] == 0 {
+			continue // Max-Forwards: 0, which the gateway answers itself (RFC 9110, 7.6.2); no backend here says 204
+		}
+		if d.Outcome == "allowed" && f.Outcome == "allowed" && f.Status != 499 && times[id] != 1 {
 			t.Errorf("request %s (%s %s), answered %d by its backend, was seen %d times by it", id, d.Method, d.Path, f.Status, times[id])
 		}
 	}
