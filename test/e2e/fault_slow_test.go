@@ -133,7 +133,7 @@ func departed(c net.Conn) bool {
 // beside a few good clients.
 func TestSlowClientsAreEndedAndHoldUpNobody(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
-		many := counts(100, 10_000/2) // two engines at once
+		many := counts(100, 10_000/len(engines())) // of all engines, which run at once
 		seeded(t)
 		large := strings.Repeat("x", 64<<20)
 		b := newLedger(t, func(w http.ResponseWriter, r *http.Request) {

@@ -21,16 +21,19 @@ const adminPassword = "correct horse battery"
 
 // eachEngine runs a test over our own engines and over net/http, at the same time.
 func eachEngine(t *testing.T, test func(t *testing.T, engine string)) {
-	engines := strings.Split(os.Getenv("SALLYPORT_E2E_ENGINES"), ",")
-	if engines[0] == "" {
-		engines = []string{"own", "standard"}
-	}
-	for _, e := range engines {
+	for _, e := range engines() {
 		t.Run("engine "+e, func(t *testing.T) {
 			t.Parallel()
 			test(t, e)
 		})
 	}
+}
+
+func engines() []string {
+	if list := os.Getenv("SALLYPORT_E2E_ENGINES"); list != "" {
+		return strings.Split(list, ",")
+	}
+	return []string{"own", "standard"}
 }
 
 // options are how a gateway is started. Left out, it serves the proxy and the
