@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/gate/match"
@@ -36,6 +37,19 @@ func (g *Gate) strip(_ context.Context, ex *Exchange) error {
 		}
 	}
 	return nil
+}
+
+// Caller is where a request to the gateway's own pages comes from, and the host that
+// it is for: by the rules of strip, so that both tell the same of one browser.
+func (p *Plan) Caller(r *model.Request) (from netip.Addr, host string) {
+	from, host = r.Peer, r.Host
+	if p.env.TrustedProxies.Contains(r.Peer) {
+		ip, _, said := strip.ClientIP(r, p.env.TrustedProxies)
+		if from = ip; said != "" {
+			host = said
+		}
+	}
+	return from, host
 }
 
 // loop refuses a request that has been here before (RFC 8586, RFC 9110 7.6.3).

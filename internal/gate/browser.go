@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -67,6 +68,16 @@ type SignedIn struct {
 	Credential string // the id of the user's credential or link
 	Proof      *authn.Proof
 	Dropped    string // roles and groups that the provider asserts and that do not exist here
+}
+
+// Admits says whether the credential that was proven may be used from an address.
+func (s *SignedIn) Admits(from netip.Addr) bool {
+	c := s.Principal.Credential(s.Credential)
+	if c == nil || len(c.Addresses) == 0 {
+		return true
+	}
+	ps, _ := model.ParsePrefixes(c.Addresses, "")
+	return ps.Contains(from)
 }
 
 // SignIn finds, links or makes the user whom a provider vouches for, as resolve

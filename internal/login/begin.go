@@ -88,8 +88,8 @@ func (v *visit) binding() string {
 
 // depart sends the browser to a provider.
 func (v *visit) depart(p *model.IdentityProvider, a *attempt) error {
-	a.ID, a.Provider, a.Began, a.Bind = newText(12), p.Name, v.now.Unix(), hashOf(v.binding())
-	out, err := v.desk.Protocols[p.Type].Begin(v.r.Context(), v.desk.attemptFor(p, a))
+	a.ID, a.Provider, a.Began, a.Bind = newText(16), p.Name, v.now.Unix(), hashOf(v.binding())
+	out, err := v.desk.Protocols[p.Type].Begin(v.r.Context(), v.attemptFor(p, a))
 	if err != nil {
 		v.desk.note(v, &model.Event{Outcome: "error", Provider: p.Name}, err)
 		return err
@@ -97,8 +97,12 @@ func (v *visit) depart(p *model.IdentityProvider, a *attempt) error {
 	return v.leave(p, out)
 }
 
-func (d *Desk) attemptFor(p *model.IdentityProvider, a *attempt) *flow.Attempt {
-	return d.attempt(p, a, d.states.seal(a))
+// attemptFor is an attempt that begins, with the state by which it comes back.
+func (v *visit) attemptFor(p *model.IdentityProvider, a *attempt) *flow.Attempt {
+	if p.Type == model.ProviderSAML {
+		return v.desk.attempt(p, a, v.relay(a))
+	}
+	return v.desk.attempt(p, a, v.desk.states.seal(a))
 }
 
 func (v *visit) leave(p *model.IdentityProvider, out *flow.Departure) error {
@@ -193,5 +197,5 @@ func (v *visit) originHost() string {
 	if v.home() {
 		return v.desk.External.Host
 	}
-	return v.r.Host
+	return v.host
 }

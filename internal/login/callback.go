@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/gate"
+	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/login/flow"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/session"
@@ -28,13 +29,15 @@ func (v *visit) callback() error {
 	if v.form != nil {
 		state = v.form.Get("RelayState")
 	}
-	a, err := v.desk.states.open(state)
+	a, err := v.open(state)
 	if a != nil {
 		v.again = v.begin(&attempt{Return: a.Return})
 	}
 	switch {
 	case errors.Is(err, errForeign):
 		return v.unasked(state)
+	case errors.Is(err, errLost):
+		return v.startOver(a, errLost.Error())
 	case err != nil:
 		return v.startOver(a, "the login took too long")
 	case !equal(a.Bind, hashOf(v.cookie(loginCookie))):
@@ -44,6 +47,7 @@ func (v *visit) callback() error {
 	case !v.desk.used.first("attempt "+a.ID, v.now.Add(attemptLife)):
 		return v.startOver(a, "the login was finished already")
 	}
+	v.relayDone(a)
 	p := v.provider(a.Provider)
 	if p == nil || v.desk.Protocols[p.Type] == nil || v.r.URL.Path != returnPath(p) {
 		a.Provider = "" // switched off meanwhile (Keycloak CVE-2026-2603), or not the one whose address this is
@@ -150,6 +154,11 @@ func (v *visit) begin(a *attempt) string {
 func (v *visit) enter(found *gate.SignedIn, method string, id *flow.Identity, a *attempt) error {
 	ctx := v.r.Context()
 	who := &found.Principal.User
+	if !found.Admits(v.from) {
+		err := authn.Refusal(model.AddressRefused).WithCause(errors.New("the credential is limited to other addresses than " + v.clientIP()))
+		v.desk.note(v, &model.Event{Outcome: "denied", User: who.Username, Provider: found.Proof.Provider, Credential: found.Credential}, err)
+		return err
+	}
 	sid := id.SID
 	if sid == "" {
 		sid = "login:" + newText(12) // joins the sessions that one login begins on several hosts

@@ -72,6 +72,7 @@ type Desk struct {
 	Deps
 	states   *states
 	used     *once // attempts, assertions and messages that count once
+	relays   *relays
 	handover *handovers
 }
 
@@ -87,7 +88,7 @@ func New(d Deps) (*Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Desk{Deps: d, states: s, used: newOnce(d.Now), handover: newHandovers(d.Now)}, nil
+	return &Desk{Deps: d, states: s, used: newOnce(d.Now), relays: newRelays(), handover: newHandovers(d.Now)}, nil
 }
 
 // Handler is who answers a path of the gateway's own; nil = it is not the desk's.
@@ -103,6 +104,7 @@ func (d *Desk) Handler(path string) http.Handler {
 			v.fail(&model.Error{Code: model.ConfigurationUnavailable, RetryAfter: 5, Message: "The gateway has no configuration yet."})
 			return
 		}
+		v.whence()
 		if err := v.parse(); err != nil {
 			v.fail(err)
 			return

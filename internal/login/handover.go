@@ -73,7 +73,7 @@ func (h *handovers) take(code string) *loan {
 // lend is the login on another host: it gives this browser a cookie of the host's,
 // and sends it home with the cookie's hash.
 func (v *visit) lend() error {
-	if !served(v.plan, hostname(v.r.Host)) {
+	if !served(v.plan, hostname(v.host)) {
 		return model.NewError(model.NotFound, "Nothing is served under this name.")
 	}
 	if v.form != nil {
@@ -121,7 +121,7 @@ func (v *visit) arrive() error {
 		return &model.Error{Code: model.MethodNotAllowed, Message: "A browser comes here by GET.", Allow: []string{"GET"}}
 	}
 	l := v.desk.handover.take(v.query.Get("code"))
-	if l == nil || !strings.EqualFold(l.host, v.r.Host) || !equal(l.bind, hashOf(v.cookie(loginCookie))) || !served(v.plan, hostname(v.r.Host)) {
+	if l == nil || !strings.EqualFold(l.host, v.host) || !equal(l.bind, hashOf(v.cookie(loginCookie))) || !served(v.plan, hostname(v.host)) {
 		return v.redirect("/") // from there a login begins anew, where one is needed
 	}
 	ctx := v.r.Context()

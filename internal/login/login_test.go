@@ -324,3 +324,89 @@ func TestPagesShowNothingOfTheirReaderAsMarkup(t *testing.T) {
 		}
 	}
 }
+
+// The events of logins, and what people are shown of their sessions, tell the address
+// that the gate decides by: the peer's, or the one that a trusted proxy names.
+func TestLoginsTellTheClientsAddressAndNotTheProxys(t *testing.T) {
+	for name, c := range map[string]struct {
+		trusted   string
+		forwarded []string
+		want      string
+	}{
+		"no proxy":                           {"", nil, "192.0.2.1"},
+		"a header of the client's own":       {"", []string{"X-Forwarded-For", "198.51.100.7"}, "192.0.2.1"},
+		"behind a proxy":                     {"192.0.2.0/24", []string{"X-Forwarded-For", "198.51.100.7"}, "198.51.100.7"},
+		"what the client claimed beside it":  {"192.0.2.0/24", []string{"X-Forwarded-For", "203.0.113.9, 198.51.100.7"}, "198.51.100.7"},
+		"behind two proxies":                 {"192.0.2.0/24", []string{"X-Forwarded-For", "198.51.100.7, 192.0.2.9"}, "198.51.100.7"},
+		"a proxy that is somebody else's":    {"192.0.3.0/24", []string{"X-Forwarded-For", "198.51.100.7"}, "192.0.2.1"},
+		"a proxy that says nothing":          {"192.0.2.0/24", nil, "192.0.2.1"},
+		"a header that nobody can read":      {"192.0.2.0/24", []string{"X-Forwarded-For", "<b>"}, "192.0.2.1"},
+		"a proxy that gives its own name on": {"192.0.2.0/24", []string{"X-Forwarded-For", "198.51.100.7", "X-Forwarded-Host", "home.example.com"}, "198.51.100.7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			if c.trusted != "" {
+				w.front, _ = model.ParsePrefixes([]string{c.trusted}, "")
+				w.compile()
+			}
+			b := w.browser()
+			state := b.begin("/x")
+			w.idp.identity = &flow.Identity{Subject: "nobody"}
+			if rec := b.get(home+pathCallback+"?code=x&state="+state, c.forwarded...); rec.Code != 401 {
+				t.Fatalf("%d %s", rec.Code, rec.Body)
+			}
+			w.idp.identity = &flow.Identity{Subject: "alice"}
+			if rec := b.get(home+pathCallback+"?code=x&state="+b.begin("/x"), c.forwarded...); rec.Code != 302 || !b.signedIn(home) {
+				t.Fatalf("%d %s", rec.Code, rec.Body)
+			}
+			for _, e := range w.events {
+				if e.ClientIP != c.want {
+					t.Errorf("the event of a login that was %s tells of %q", e.Outcome, e.ClientIP)
+				}
+			}
+			list, err := w.Sessions.List(t.Context(), session.Which{UserID: "alice"}, "", 10)
+			if err != nil || len(list) != 1 || list[0].ClientIP != c.want {
+				t.Errorf("sessions: %+v %v", list, err)
+			}
+			if page := b.get(home + pathAccount).Body.String(); !strings.Contains(page, c.want) {
+				t.Errorf("the account page: %s", page)
+			}
+		})
+	}
+}
+
+// Behind a proxy that names the host in X-Forwarded-Host, routes are found by that
+// name, and so is the way home; nobody else's word for it counts.
+func TestTheHostIsTheOneThatATrustedProxyNames(t *testing.T) {
+	w := newWorld(t, nil)
+	at := "https://inside.example" + pathLogin + "?return=/x"
+	if rec := w.browser().get(at, "X-Forwarded-Host", "home.example.com"); rec.Code != 404 {
+		t.Errorf("of the client's own: %d %s", rec.Code, rec.Header().Get("Location"))
+	}
+	w.front, _ = model.ParsePrefixes([]string{"192.0.2.1"}, "")
+	w.compile()
+	if rec := w.browser().get(at, "X-Forwarded-Host", "home.example.com"); rec.Code != 302 || !strings.HasPrefix(rec.Header().Get("Location"), "https://idp.example.com/") {
+		t.Errorf("at home: %d %s", rec.Code, rec.Header().Get("Location"))
+	}
+	if rec := w.browser().get(at, "X-Forwarded-Host", "other.example.com"); rec.Code != 302 || !strings.HasPrefix(rec.Header().Get("Location"), home+pathLogin) {
+		t.Errorf("at another host: %d %s", rec.Code, rec.Header().Get("Location"))
+	}
+}
+
+// A credential that is good from some addresses begins no session from others.
+func TestACredentialThatIsLimitedToAddressesIsSoAtTheLogin(t *testing.T) {
+	w := newWorld(t, nil)
+	w.users["alice"].User.Credentials[0].Addresses = []string{"198.51.100.0/24"}
+	w.front, _ = model.ParsePrefixes([]string{"192.0.2.1"}, "")
+	w.compile()
+	w.idp.identity = &flow.Identity{Subject: "alice"}
+	b := w.browser()
+	rec := b.back(b.begin("/x"))
+	last := w.events[len(w.events)-1]
+	if rec.Code != 403 || b.signedIn(home) || last.Outcome != "denied" || last.Code != model.AddressRefused {
+		t.Errorf("%d %+v", rec.Code, last)
+	}
+	if rec := b.get(home+pathCallback+"?code=x&state="+b.begin("/x"), "X-Forwarded-For", "198.51.100.7"); rec.Code != 302 || !b.signedIn(home) {
+		t.Errorf("from there: %d %s", rec.Code, rec.Body)
+	}
+}

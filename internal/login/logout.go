@@ -91,8 +91,8 @@ func (v *visit) farewell(ctx context.Context, provider string, keep []byte) *flo
 	if err != nil {
 		return nil
 	}
-	a := &attempt{ID: newText(12), Provider: p.Name, Began: v.now.Unix()}
-	out, err := e.End(ctx, v.desk.attemptFor(p, a), keep, back)
+	a := &attempt{ID: newText(16), Provider: p.Name, Began: v.now.Unix()}
+	out, err := e.End(ctx, v.attemptFor(p, a), keep, back)
 	if err != nil {
 		v.desk.Log.Warn("the session was ended here, and could not be ended at its provider", "provider", provider, "cause", err)
 		return nil
@@ -207,7 +207,8 @@ func (v *visit) departed(p *model.IdentityProvider) *flow.Attempt {
 	if v.form != nil {
 		state = v.form.Get("RelayState")
 	}
-	if a, err := v.desk.states.open(state); err == nil && a.Provider == p.Name {
+	if a, err := v.open(state); err == nil && a.Provider == p.Name {
+		v.relayDone(a)
 		return v.desk.attempt(p, a, state)
 	}
 	return &flow.Attempt{Provider: p, Base: v.desk.External, Began: v.now}

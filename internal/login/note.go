@@ -35,7 +35,7 @@ func (v *visit) describe(e *model.Event) {
 	if e.Step == "" {
 		e.Step = "authenticate"
 	}
-	e.Method, e.Host, e.Path = v.r.Method, v.r.Host, v.r.URL.Path
+	e.Method, e.Host, e.Path = v.r.Method, v.host, v.r.URL.Path
 	e.ClientIP, e.UserAgent, e.RequestID = v.clientIP(), v.r.UserAgent(), v.w.Header().Get("X-Request-Id")
 	e.Revision = v.plan.Revision
 }

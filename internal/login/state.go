@@ -16,7 +16,8 @@ import (
 const attemptLife = 15 * time.Minute
 
 // attempt is a login under way. It travels with the browser, encrypted, so that
-// nothing piles up here, whatever was begun and never finished.
+// nothing piles up here, whatever was begun and never finished: in the state that goes
+// to the provider and back, or with SAML, which has no room for it, as relay.go says.
 type attempt struct {
 	ID       string `json:"i"`
 	Provider string `json:"p"`
@@ -73,10 +74,15 @@ func (s *states) open(text string) (*attempt, error) {
 	if json.Unmarshal(plain, a) != nil {
 		return nil, errForeign
 	}
+	return a, s.fresh(a)
+}
+
+// fresh answers errStale of an attempt that took too long, or that is yet to begin.
+func (s *states) fresh(a *attempt) error {
 	if age := s.now().Sub(time.Unix(a.Began, 0)); age > attemptLife || age < -time.Minute {
-		return a, errStale
+		return errStale
 	}
-	return a, nil
+	return nil
 }
 
 // secretOf is what only the gateway can tell of an attempt, whatever the browser saw.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -33,6 +34,8 @@ type visit struct {
 	query url.Values
 	form  url.Values // of a POST
 	again string     // where the person starts over if this fails
+	from  netip.Addr // the client's address …
+	host  string     // … and the host it asked, port included, behind proxies that are trusted
 }
 
 // headers go with every answer of the desk: nothing here is anybody else's to keep
@@ -160,18 +163,27 @@ func (v *visit) redirect(to string) error {
 	return nil
 }
 
-// clientIP is the address of whoever is at the other end of the connection.
+// whence finds out who is asking, as the gate does for every other request: the peer,
+// or whom a trusted proxy names.
+func (v *visit) whence() {
+	r := model.Request{Host: v.r.Host, Fields: v.fields()}
+	if a, err := netip.ParseAddrPort(v.r.RemoteAddr); err == nil {
+		r.Peer = a.Addr().Unmap()
+	}
+	v.from, v.host = v.plan.Caller(&r)
+}
+
+// clientIP is the client's address, for people to read.
 func (v *visit) clientIP() string {
-	host, _, err := net.SplitHostPort(v.r.RemoteAddr)
-	if err != nil {
+	if !v.from.IsValid() {
 		return v.r.RemoteAddr
 	}
-	return host
+	return v.from.String()
 }
 
 // home says whether the request came to the host at which providers know the gateway.
 func (v *visit) home() bool {
-	return strings.EqualFold(hostname(v.r.Host), v.desk.External.Hostname())
+	return strings.EqualFold(hostname(v.host), v.desk.External.Hostname())
 }
 
 // origin is the origin under which the browser sees this host.
@@ -179,7 +191,7 @@ func (v *visit) origin() string {
 	if v.home() {
 		return v.desk.External.Scheme + "://" + v.desk.External.Host
 	}
-	return v.desk.External.Scheme + "://" + v.r.Host
+	return v.desk.External.Scheme + "://" + v.host
 }
 
 // base is externalURL as an absolute address of one of the gateway's own paths.
@@ -214,9 +226,13 @@ func (v *visit) current(ctx context.Context) (*directory.Session, *directory.Pri
 	if err != nil {
 		return nil, nil, unavailable(err)
 	}
-	if who == nil || !who.User.Active || who.User.ExpiresAt != nil && !v.now.Before(*who.User.ExpiresAt) ||
-		s.Credential != "" && who.Credential(s.Credential) == nil {
+	if who == nil || !who.User.Active || who.User.ExpiresAt != nil && !v.now.Before(*who.User.ExpiresAt) {
 		return nil, nil, nil
+	}
+	if s.Credential != "" {
+		if c := who.Credential(s.Credential); c == nil || c.ExpiresAt != nil && !v.now.Before(*c.ExpiresAt) {
+			return nil, nil, nil
+		}
 	}
 	return s, who, nil
 }

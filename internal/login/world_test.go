@@ -39,7 +39,8 @@ type world struct {
 	plan   *gate.Plan
 	users  map[string]*directory.Principal
 	events []model.Event
-	deaf   error // of the audit log
+	deaf   error          // of the audit log
+	front  model.Prefixes // proxies that are trusted
 	idp    *provider
 }
 
@@ -50,6 +51,7 @@ type provider struct {
 	err      error
 	end      *flow.Departure
 	ended    *flow.Ended
+	ending   *flow.Attempt
 }
 
 func (p *provider) Begin(_ context.Context, a *flow.Attempt) (*flow.Departure, error) {
@@ -61,7 +63,8 @@ func (p *provider) Finish(context.Context, *flow.Attempt, *flow.Return) (*flow.I
 	return p.identity, p.err
 }
 
-func (p *provider) End(context.Context, *flow.Attempt, []byte, *url.URL) (*flow.Departure, error) {
+func (p *provider) End(_ context.Context, a *flow.Attempt, _ []byte, _ *url.URL) (*flow.Departure, error) {
+	p.ending = a
 	return p.end, nil
 }
 
@@ -147,7 +150,7 @@ func (w *world) later(d time.Duration) {
 
 func (w *world) compile() {
 	w.t.Helper()
-	plan, faults := gate.Compile(w.set, gate.Env{ID: "test", ExternalURL: home,
+	plan, faults := gate.Compile(w.set, gate.Env{ID: "test", ExternalURL: home, TrustedProxies: w.front,
 		Methods: func(*model.Set) ([]authn.Method, model.Faults) {
 			return []authn.Method{named("basic"), named("apiKey"), named("session"), named("signature")}, nil
 		}})

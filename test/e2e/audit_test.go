@@ -19,7 +19,7 @@ type event struct {
 	Time                                                               time.Time
 	Seq                                                                uint64
 	User, Credential, Provider, Service, Route, Rule, Method, Path, IP string
-	ClientIP                                                           string
+	ClientIP, UserAgent                                                string
 	Status                                                             int
 	BytesIn, BytesOut                                                  int64
 	DurationMs                                                         float64

@@ -353,3 +353,39 @@ func TestSessionsSurviveARestartAndEndWithTheirUser(t *testing.T) {
 		}
 	})
 }
+
+// Behind a proxy that is trusted, logins and sessions tell the address of the client,
+// as requests do; a client's own word for it counts nowhere.
+func TestALoginBehindAProxyTellsOfTheClient(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		for boot, want := range map[string]string{"": "127.0.0.1", "trustedProxies: [127.0.0.0/8]\n": "203.0.113.9"} {
+			b := newBackend(t, nil)
+			g := start(t, options{engine: engine, external: appSite, resources: withBackend(people, b.URL), boot: boot})
+			s := newSurfer(t, g, "app.example.com")
+			by := []mod{header("X-Forwarded-For", "198.51.100.1, 203.0.113.9"), header("User-Agent", "the client")}
+			p := s.submit(s.get(appSite+"/x", by...), 0, map[string]string{"username": "alice", "password": "wrong"}, by...)
+			s.submit(p, 0, map[string]string{"password": "alices-password"}, by...).arrived(t, "the login", appSite+"/x")
+			var list struct{ Items []struct{ ClientIP string } }
+			g.must(t, 200, "GET", "/v2/sessions", "").into(t, &list)
+			if len(list.Items) != 1 || list.Items[0].ClientIP != want {
+				t.Errorf("%q: the sessions: %+v", boot, list)
+			}
+			if account := s.get(appSite+"/.sallyport/account", by...).body; !strings.Contains(account, want) {
+				t.Errorf("%q: the account page: %s", boot, account)
+			}
+			kinds := map[string]int{}
+			for _, e := range g.events(t) {
+				if e.UserAgent != "the client" {
+					continue
+				}
+				kinds[e.Type+" "+e.Outcome]++
+				if e.ClientIP != want {
+					t.Errorf("%q: the event of a %s that was %s tells of %q", boot, e.Type, e.Outcome, e.ClientIP)
+				}
+			}
+			if kinds["login allowed"] != 1 || kinds["login denied"] != 1 || kinds["access allowed"] == 0 {
+				t.Errorf("%q: the events: %v", boot, kinds)
+			}
+		}
+	})
+}

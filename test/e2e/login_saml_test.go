@@ -5,8 +5,10 @@ package e2e
 import (
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A person signs in by SAML through the gateway, with a deep link by RelayState, and
@@ -72,4 +74,64 @@ func TestAPersonSignsInAtASAMLProvider(t *testing.T) {
 			}
 		}
 	})
+}
+
+// relayState is the RelayState with which the browser was sent to the provider.
+func (p *page) relayState(t testing.TB) string {
+	t.Helper()
+	for _, w := range p.way {
+		if u, err := url.Parse(w); err == nil && u.Query().Get("SAMLRequest") != "" {
+			return u.Query().Get("RelayState")
+		}
+	}
+	t.Fatalf("no request to a provider on the way %q", p.way)
+	return ""
+}
+
+// SAML bindings 3.4.3: a RelayState has 80 bytes at most, however long the address is
+// that is wanted; several tabs come to theirs, across a restart of the gateway, too.
+func TestARelayStateHas80BytesAndLeadsHome(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		g, _, idp := startSchool(t, engine)
+		long := appSite + "/deep/" + strings.Repeat("part/", 200) + "?q=" + strings.Repeat("x", 500)
+		s := newSurfer(t, g, "app.example.com")
+		asked := s.get(long)
+		if relay := asked.relayState(t); relay == "" || len(relay) > 80 {
+			t.Errorf("the RelayState has %d bytes: %q", len(relay), relay)
+		}
+		form := s.submit(asked, 0, map[string]string{"username": "anna", "password": "of anna"})
+		s.submit(form, 0, nil, idp.fromIDP()...).arrived(t, "a long address", long)
+		// Two tabs, of which the provider knows the browser; the gateway is restarted before
+		// the answers come.
+		s.submit(s.get(appSite+"/.sallyport/logout"), 0, nil)
+		one := s.submit(s.get(appSite+"/one?x=1"), 0, map[string]string{"username": "anna", "password": "of anna"})
+		two := s.get(appSite + "/two?x=2")
+		g.stop(t)
+		g.run(t)
+		s.client.CloseIdleConnections()
+		s.submit(one, 0, nil, idp.fromIDP()...).arrived(t, "the first tab", appSite+"/one?x=1")
+		s.submit(two, 0, nil, idp.fromIDP()...).arrived(t, "the second tab", appSite+"/two?x=2")
+		u, _ := url.Parse(appSite)
+		for _, c := range s.jar.Cookies(u) {
+			if c.Name == "__Host-sallyport-relay" {
+				t.Error("the cookie of logins under way is still there when there is none")
+			}
+		}
+	})
+}
+
+// A real browser sends what a form of another site's needs along with it, and no more:
+// the cookies of logins under way are SameSite=None, and the session's is Lax.
+func TestAPersonSignsInBySAMLAtARealBrowser(t *testing.T) {
+	nodeModule(t, "playwright-core/package.json")
+	g, _, idp := startSchool(t, "own")
+	script, err := filepath.Abs(filepath.Join("node", "school.mjs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, code := runProgram(t, 2*time.Minute, nil, need(t, "node"), script,
+		jsonText(map[string]any{"proxy": g.proxy, "provider": idp.base, "chromium": need(t, "chromium")}))
+	if code != 0 || !strings.Contains(out, "all is well") {
+		t.Errorf("%d: %s", code, tail(out, 2000))
+	}
 }

@@ -26,6 +26,9 @@ func (s *ServiceProvider) End(ctx context.Context, a *flow.Attempt, keep []byte,
 	if err := json.Unmarshal(keep, &k); err != nil || k.NameID.Value == "" {
 		return nil, nil // a session of another kind, or of old: nothing there to end
 	}
+	if len(a.State) > maxRelay {
+		return nil, model.AsError(errLongState)
+	}
 	own, err := s.ownPair()
 	if err != nil {
 		return nil, err

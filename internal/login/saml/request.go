@@ -24,6 +24,12 @@ import (
 	"github.com/sallyport/sallyport/internal/model"
 )
 
+// maxRelay is what SAML lets a RelayState have (bindings 3.4.3 and 3.5.3). Some
+// providers cut off what is beyond it, and some refuse it.
+const maxRelay = 80
+
+var errLongState = errors.New("the state is longer than the 80 bytes of a RelayState")
+
 // Begin sends the browser to the provider with a signed request.
 func (s *ServiceProvider) Begin(ctx context.Context, a *flow.Attempt) (*flow.Departure, error) {
 	if err := usable(a.Provider, a.Base); err != nil {
@@ -31,6 +37,9 @@ func (s *ServiceProvider) Begin(ctx context.Context, a *flow.Attempt) (*flow.Dep
 	}
 	if a.Secret == "" {
 		return nil, model.AsError(errors.New("an attempt without a secret"))
+	}
+	if len(a.State) > maxRelay {
+		return nil, model.AsError(errLongState)
 	}
 	own, err := s.ownPair()
 	if err != nil {

@@ -95,3 +95,18 @@ func TestAProviderWithoutRedirectGetsASignedForm(t *testing.T) {
 		t.Errorf("the schema wants Issuer, Signature, and then the rest: %s", raw)
 	}
 }
+
+// SAML bindings 3.4.3 and 3.5.3: what is longer than 80 bytes is not sent anywhere.
+func TestALongRelayStateIsNotSent(t *testing.T) {
+	w := newWorld(t)
+	for n, fine := range map[int]bool{0: true, 80: true, 81: false, 4000: false} {
+		a := *w.attempt
+		a.State = strings.Repeat("s", n)
+		if d, err := w.sp.Begin(context.Background(), &a); (err == nil) != fine || (d != nil) != fine {
+			t.Errorf("a login with %d bytes: %v %v", n, d, err)
+		}
+		if d, err := w.sp.End(context.Background(), &a, []byte(`{"NameID":{"Value":"x"}}`), nil); err == nil && !fine {
+			t.Errorf("a logout with %d bytes: %v", n, d)
+		}
+	}
+}

@@ -95,17 +95,29 @@ func (m *Method) miss(ctx context.Context, cookie string, key authn.CacheKey, no
 	if who == nil {
 		return stale("the session's user was deleted")
 	}
-	if s.Credential != "" && who.Credential(s.Credential) == nil {
-		return stale("the credential that the session was begun with was taken away")
+	// A login gives no more than its credential does elsewhere: not for longer, not from
+	// other addresses, and with no more rights.
+	begun := &model.Credential{}
+	if s.Credential != "" {
+		if begun = who.Credential(s.Credential); begun == nil {
+			return stale("the credential that the session was begun with was taken away")
+		}
+	}
+	expires := s.Expires
+	if e := begun.ExpiresAt; e != nil && e.Before(expires) {
+		if expires = *e; !now.Before(expires) {
+			return stale("the credential that the session was begun with has expired")
+		}
 	}
 	if !trial {
 		s.Use(now)
 	}
 	p := &authn.Proof{Method: model.MethodSession, Provider: s.Provider, Principal: who, Session: s, Claims: s.Claims,
 		// Its id stands for the session in the register of streams and in the audit.
-		Credential: &model.Credential{ID: s.ID, Type: "session", CreatedAt: s.Created},
-		Ambient:    true, Issued: s.Created, Expires: s.Expires}
-	m.cache.Put(key, p, s.Expires)
+		Credential: &model.Credential{ID: s.ID, Type: "session", CreatedAt: s.Created, Addresses: begun.Addresses},
+		Narrow:     len(begun.Scopes) > 0, Scopes: begun.Scopes,
+		Ambient: true, Issued: s.Created, Expires: expires}
+	m.cache.Put(key, p, expires)
 	return authn.Result{Outcome: authn.Proven, Proof: p}
 }
 

@@ -156,3 +156,27 @@ func TestAChangeOfTheUserIsReadAnew(t *testing.T) {
 		t.Errorf("a known session fails while the store is away: %+v", res)
 	}
 }
+
+// A narrowed password opens no more by a login page than by itself.
+func TestALoginGivesNoMoreThanTheCredentialItWasBegunWith(t *testing.T) {
+	d := &authntest.Directory{}
+	u := person("u1")
+	end := authntest.Now().Add(10 * time.Minute)
+	u.Credentials[0].ExpiresAt, u.Credentials[0].Scopes, u.Credentials[0].Addresses = &end, []string{"reader"}, []string{"10.0.0.0/8"}
+	d.Put(u)
+	b := &book{all: map[string]*directory.Session{"good": begun("u1", "corp")}}
+	now := authntest.Now()
+	m := New(b, d, authn.NewCache(100), []model.IdentityProvider{corp}, func() time.Time { return now })
+	for range 2 { // looked up, and from the cache
+		r := m.Authenticate(t.Context(), authntest.Request("Cookie", Cookie+"=good"))
+		if r.Outcome != authn.Proven || !r.Proof.Narrow || len(r.Proof.Scopes) != 1 || len(r.Proof.Credential.Addresses) != 1 || !r.Proof.Expires.Equal(end) {
+			t.Fatalf("%+v %+v", r, r.Proof)
+		}
+	}
+	now = end
+	r := authntest.Request("Cookie", Cookie+"=good")
+	r.Time = now
+	if res := m.Authenticate(t.Context(), r); res.Outcome != authn.NotMine {
+		t.Errorf("after the credential's end: %+v", res)
+	}
+}
