@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -26,16 +27,23 @@ func (g *Gate) outside(ctx context.Context, ex *Exchange, p *authn.Proof, known 
 		ex.Detail = "provider " + p.Provider + " is disabled"
 		return nil, nil
 	}
-	if known || ex.Explain {
-		if found.Principal == nil && ex.Explain {
-			ex.Detail = "no user is linked to " + p.Provider + " subject " + p.Subject + " yet; provision: " + string(provider.Provision)
-		}
+	if known {
 		return found.Principal, nil
 	}
 	o, err := ex.Plan.mappings[p.Provider].Outside(p)
-	if err != nil {
+	switch {
+	case errors.Is(err, authn.ErrTooMuch):
+		ex.Detail = err.Error()
+		return nil, (&model.Error{Code: model.PermissionDenied,
+			Message: "The identity provider says more of this user (groups, roles or attributes) than the gateway takes in."}).WithCause(err)
+	case err != nil:
 		ex.Detail = "the provider's claims cannot be mapped: " + err.Error()
 		return nil, nil
+	case ex.Explain:
+		if found.Principal == nil {
+			ex.Detail = "no user is linked to " + p.Provider + " subject " + p.Subject + " yet; provision: " + string(provider.Provision)
+		}
+		return found.Principal, nil
 	}
 	// A new token that says what the last one said costs no store, and does without.
 	word := digest(&o, ex.Plan.Revision)

@@ -16,17 +16,24 @@ const (
 	mostAttributes = 200
 	mostValues     = 1000
 	longestValue   = 4 << 10
-	mostText       = 64 << 10 // of all values together
+	mostText       = 256 << 10 // of all values together
 )
 
 // claimsOf is what a directory says of a user, as claims: each attribute by its
 // name, one value as a text and several as a list; the entry's name as dn; and the
 // username, as it is kept there, as preferred_username.
-func claimsOf(p *model.IdentityProvider, e *ldap.Entry, typed string) map[string]any {
+// It is errMany where values are left out of what gives groups or roles.
+func claimsOf(p *model.IdentityProvider, e *ldap.Entry, typed string) (map[string]any, error) {
 	claims := map[string]any{}
 	text := 0
 	for _, a := range e.Attributes {
-		if len(claims) >= mostAttributes || len(a.Values) > mostValues || !tellable(a.Name) {
+		if !tellable(a.Name) {
+			continue
+		}
+		if len(claims) >= mostAttributes || len(a.Values) > mostValues {
+			if givesRights(&p.Mapping, a.Name) {
+				return nil, errMany
+			}
 			continue
 		}
 		if strings.EqualFold(a.Name, "objectGUID") {
@@ -40,6 +47,8 @@ func claimsOf(p *model.IdentityProvider, e *ldap.Entry, typed string) map[string
 			if utf8.ValidString(v) && len(v) <= longestValue && text+len(v) <= mostText {
 				list = append(list, v)
 				text += len(v)
+			} else if givesRights(&p.Mapping, a.Name) {
+				return nil, errMany
 			}
 		}
 		switch len(list) {
@@ -64,7 +73,18 @@ func claimsOf(p *model.IdentityProvider, e *ldap.Entry, typed string) map[string
 	}
 	claims["dn"] = e.DN
 	claims["preferred_username"] = username(p, e, typed)
-	return claims
+	return claims, nil
+}
+
+// givesRights says whether a mapping makes groups or roles of an attribute.
+func givesRights(m *model.Mapping, attribute string) bool {
+	speaks := func(of string) bool {
+		if strings.HasPrefix(of, "=") {
+			return strings.Contains(strings.ToLower(of), strings.ToLower(attribute))
+		}
+		return strings.EqualFold(of, attribute)
+	}
+	return speaks(m.Groups) || speaks(m.Roles)
 }
 
 // username is the name as the directory keeps it. What was typed only found it:

@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -10,13 +11,17 @@ import (
 	"github.com/sallyport/sallyport/internal/model"
 )
 
-// Bounds of what is looked up for one user. What lies beyond them is left out,
-// which gives fewer rights.
+// Bounds of what is looked up for one user. Groups of more levels than that are left
+// out; who is in more groups than that is refused, for nobody can say which of them
+// conditions would ask for.
 const (
 	mostGroups = 1000
 	mostLevels = 5
 	atOnce     = 50 // groups whose groups are asked for by one question
 )
+
+// errMany says that a user cannot be told whole. The directory is none the worse.
+var errMany = errors.New("the user is in more groups than are looked up, or than the directory answers")
 
 // groups are the names of the groups that a user is in.
 func (d *directory) groups(ctx context.Context, p *model.IdentityProvider, dn, username string) ([]any, error) {
@@ -61,24 +66,26 @@ type walk struct {
 // are new.
 func (w *walk) level(ctx context.Context, filter string, members []string) (fresh []string, err error) {
 	for part := range slices.Chunk(members, atOnce) {
-		left := mostGroups - len(w.seen)
-		if left <= 0 {
-			return nil, nil
-		}
 		var b strings.Builder
 		b.WriteString("(|")
 		for _, m := range part {
 			b.WriteString(fill(filter, w.username, m))
 		}
 		b.WriteString(")")
-		found, _, err := w.d.search(ctx, w.p.GroupBase, b.String(), mostGroups, []string{"cn"})
+		found, more, err := w.d.search(ctx, w.p.GroupBase, b.String(), mostGroups, []string{"cn"})
 		if err != nil {
 			return nil, err
 		}
+		if more {
+			return nil, errMany
+		}
 		for _, g := range found {
 			key, err := normal(g.DN)
-			if err != nil || w.seen[key] || len(w.seen) >= mostGroups {
+			if err != nil || w.seen[key] {
 				continue
+			}
+			if len(w.seen) >= mostGroups {
+				return nil, errMany
 			}
 			w.seen[key] = true
 			fresh = append(fresh, g.DN)

@@ -3,6 +3,7 @@ package ldap
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -84,7 +85,11 @@ func (r *Registry) Ask(ctx context.Context, p *model.IdentityProvider, username,
 	}
 	defer d.leave()
 	a, err := d.verify(ctx, p, username, password)
-	d.fares(err)
+	if errors.Is(err, errMany) { // of one user, and not the directory's fault
+		d.fares(nil)
+	} else {
+		d.fares(err)
+	}
 	if err != nil {
 		return Answer{}, unavailable(err)
 	}

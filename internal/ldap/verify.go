@@ -30,7 +30,10 @@ func (d *directory) verify(ctx context.Context, p *model.IdentityProvider, usern
 	if err != nil || refusal != "" {
 		return Answer{Known: true, Refusal: refusal}, err
 	}
-	claims := claimsOf(p, entry, username)
+	claims, err := claimsOf(p, entry, username)
+	if err != nil {
+		return Answer{}, trouble(stageUser, d.target.address, err)
+	}
 	if p.GroupBase != "" {
 		groups, err := d.groups(ctx, p, entry.DN, username)
 		if err != nil {

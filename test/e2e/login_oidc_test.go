@@ -82,6 +82,13 @@ func (e *entrance) hideNothing(t *testing.T) {
 	}
 }
 
+func groupsUpTo(n int) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprint("g", i))
+	}
+	return list
+}
+
 func TestClaimsBecomeAUser(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		many := make([]string, 2000) // oauth2-proxy #1071: large groups make the cookie too large
@@ -95,6 +102,7 @@ func TestClaimsBecomeAUser(t *testing.T) {
 				"low":  {"preferred_username": "lou", "level": 1, "department": "sales", "groups": append([]string{"staff"}, many...)},
 				"b1":   {"preferred_username": "bob", "email": "bob@example.com", "email_verified": true},
 				"bare": {},
+				"most": {},
 			},
 			fields: `, userInfo: true, requestScopes: [profile, email, groups], mapping: {email: email, displayName: "=claims.name + ' of ' + claims.department",` +
 				` groups: groups, roles: "=has(claims.level) && claims.level > 5 ? ['chief'] : ['reader']", attributes: {department: department}}`,
@@ -113,6 +121,20 @@ func TestClaimsBecomeAUser(t *testing.T) {
 		}
 		if u := e.must(t, 200, "GET", "/v2/users/alice", "").body; !strings.Contains(u, "Alice of engineering") {
 			t.Errorf("by CEL: %s", u)
+		}
+		// A list that is too long is refused, and not cut: what would be left out might be
+		// just what a condition denies.
+		e.corp.tell(t, "claims?account=most", someone{"preferred_username": "max", "groups": groupsUpTo(10_001)})
+		crowd := e.surf(t)
+		if p := crowd.signIn(appSite+"/x", "most"); p.status != 403 || !strings.Contains(p.body, "permission_denied") || crowd.cookie(appSite, "__Host-sallyport") != "" {
+			t.Errorf("10,001 groups: %d %s", p.status, tail(p.body, 500))
+		}
+		told := false
+		for _, ev := range e.events(t) {
+			told = told || ev.Type == "login" && ev.Outcome == "denied" && strings.Contains(ev.Reason, "more than 10000 groups")
+		}
+		if !told {
+			t.Error("no event tells why")
 		}
 		// jit takes nobody's name.
 		if p := e.surf(t).signIn(appSite+"/x", "b1"); p.status != 401 || !strings.Contains(p.body, "credential_invalid") {

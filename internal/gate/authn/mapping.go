@@ -1,12 +1,14 @@
 package authn
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/ext"
+	"cel.dev/cel-go/interpreter"
 
 	"github.com/sallyport/sallyport/internal/directory"
 	"github.com/sallyport/sallyport/internal/model"
@@ -14,12 +16,20 @@ import (
 
 // Bounds of what a provider may assert of one user.
 const (
-	maxNames    = 1000
+	maxNames    = 10_000
 	maxNameLen  = 254
 	maxCELCost  = 100_000
 	maxTextLen  = 1024
 	maxMapPaths = 64
+	maxExtra    = 16 << 10 // bytes of all attributes, as JSON
 )
+
+// ErrTooMuch says that a provider asserts more of a user than is taken in. It is a
+// refusal: what would be left out, of a list without order, might be just the group
+// that a condition denies.
+var ErrTooMuch = errors.New("the provider asserts more than is taken in")
+
+func tooMuch(what string) error { return fmt.Errorf("%w: %s", ErrTooMuch, what) }
 
 // Mapping is a provider's mapping of claims to a user's fields, compiled.
 type Mapping struct {
@@ -99,41 +109,65 @@ func compileCEL(env *cel.Env, expression string) (cel.Program, error) {
 // Outside says who the proof's identity is in our fields. A field that the mapping
 // names and the claims lack is asserted as empty, so that what a provider no longer
 // says is taken away. Roles are the mapped ones alone, without the provider's own.
-// An error means that no username comes of it.
-func (m *Mapping) Outside(p *Proof) (directory.Outside, error) {
-	o := directory.Outside{Provider: m.provider, Subject: p.Subject, Asserted: directory.Asserted{
+// An error means that no username comes of it, or that it is ErrTooMuch.
+func (m *Mapping) Outside(p *Proof) (o directory.Outside, err error) {
+	o = directory.Outside{Provider: m.provider, Subject: p.Subject, Asserted: directory.Asserted{
 		Email: m.email != nil, DisplayName: m.name != nil, Groups: m.groups != nil,
 		Roles: m.roles != nil, Attributes: m.attributes != nil}}
+	var r reading
+	defer func() {
+		if r.err != nil {
+			err = r.err
+		}
+	}()
 	var ok bool
-	if o.Username, ok = m.usernameOf(p.Claims); !ok {
+	if o.Username, ok = m.usernameOf(&r, p.Claims); !ok {
 		return o, errors.New("no username comes of the claims: it is missing, no text, or not 1 to 254 characters without controls")
 	}
-	if e, _ := m.email.value(p.Claims).(string); model.ValidEmail(e) && !unverified(p.Claims) {
+	if e, _ := r.value(m.email, p.Claims).(string); model.ValidEmail(e) && !unverified(p.Claims) {
 		o.Email = e
 	}
-	if n, _ := m.name.value(p.Claims).(string); len(n) <= maxTextLen && !strings.ContainsFunc(n, control) {
+	if n, _ := r.value(m.name, p.Claims).(string); len(n) <= maxTextLen && !strings.ContainsFunc(n, control) {
 		o.DisplayName = n
 	}
-	o.Groups = names(m.groups.value(p.Claims))
-	o.Roles = names(m.roles.value(p.Claims))
+	o.Groups = r.names("groups", r.value(m.groups, p.Claims))
+	o.Roles = r.names("roles", r.value(m.roles, p.Claims))
 	for name, s := range m.attributes {
-		if v := s.value(p.Claims); v != nil {
+		if v := r.value(s, p.Claims); v != nil {
 			if o.Attributes == nil {
 				o.Attributes = make(map[string]any)
 			}
 			o.Attributes[name] = v
 		}
 	}
+	if len(o.Attributes) > 0 {
+		if b, err := json.Marshal(o.Attributes); err != nil || len(b) > maxExtra {
+			r.err = tooMuch(fmt.Sprintf("attributes of more than %d bytes", maxExtra))
+		}
+	}
 	return o, nil
+}
+
+// reading is one look at a proof's claims, and what was too much of them.
+type reading struct{ err error }
+
+// value is what the claims hold for a field; nil where they hold nothing, and where a
+// CEL expression fails. One that does not come to its end says nothing of the claims.
+func (r *reading) value(s *source, claims map[string]any) any {
+	v, err := s.value(claims)
+	if cut := (interpreter.EvalCancelledError{}); errors.As(err, &cut) {
+		r.err = tooMuch("a CEL expression of the mapping takes too long with these claims")
+	}
+	return v
 }
 
 // usernameOf takes the mapped username; where none is mapped, preferred_username
 // and then sub. A mapped one that is missing is not made up from another claim.
-func (m *Mapping) usernameOf(claims map[string]any) (string, bool) {
-	v := m.username.value(claims)
+func (m *Mapping) usernameOf(r *reading, claims map[string]any) (string, bool) {
+	v := r.value(m.username, claims)
 	if m.username == nil {
-		if v = m.preferredUsername.value(claims); v == nil || v == "" {
-			v = m.fallbackSub.value(claims)
+		if v = r.value(m.preferredUsername, claims); v == nil || v == "" {
+			v = r.value(m.fallbackSub, claims)
 		}
 	}
 	s, ok := v.(string)
@@ -150,18 +184,20 @@ func unverified(claims map[string]any) bool {
 // names reads a list of names, or a single one. A text is one name and is never
 // split: "Domain admins" does not make an admin. Names are whole and exact; empty
 // and repeated ones are left out (hoop PR 128, oauth2-proxy #3365).
-func names(v any) []string {
+// One that is longer than a name can be is nobody's here.
+func (r *reading) names(field string, v any) []string {
 	var out []string
+	have := map[string]bool{}
 	add := func(x any) {
 		s, ok := x.(string)
-		if !ok || s == "" || len(s) > maxNameLen || len(out) >= maxNames {
+		if !ok || s == "" || len(s) > maxNameLen || have[s] {
 			return
 		}
-		for _, have := range out {
-			if have == s {
-				return
-			}
+		if len(out) >= maxNames {
+			r.err = tooMuch(fmt.Sprintf("more than %d %s", maxNames, field))
+			return
 		}
+		have[s] = true
 		out = append(out, s)
 	}
 	switch v := v.(type) {
@@ -178,19 +214,19 @@ func names(v any) []string {
 func control(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
 
 // value is what the claims hold for a field; nil where they hold nothing, and
-// where a CEL expression fails, which fails towards fewer rights.
-func (s *source) value(claims map[string]any) any {
+// where a CEL expression fails, which is told beside it.
+func (s *source) value(claims map[string]any) (any, error) {
 	switch {
 	case s == nil:
-		return nil
+		return nil, nil
 	case s.program == nil:
-		return walk(claims, s.path)
+		return walk(claims, s.path), nil
 	}
 	out, _, err := s.program.Eval(map[string]any{"claims": claims})
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return native(out)
+	return native(out), nil
 }
 
 // walk follows a dotted path. Names of claims may hold dots themselves, as URLs

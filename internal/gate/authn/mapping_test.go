@@ -2,7 +2,11 @@ package authn
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -95,19 +99,43 @@ func TestMappingsThatDoNotCompileAreFaults(t *testing.T) {
 	}
 }
 
-func TestMappingsAreBoundedInCost(t *testing.T) {
-	p := &model.IdentityProvider{Mapping: model.Mapping{
-		Roles: "=claims.g.map(a, claims.g.map(b, claims.g.map(c, a + b + c))).map(x, 'r')"}}
-	m, f := CompileMapping(p, "p")
-	if len(f) > 0 {
-		t.Fatal(f)
+// oauth2-proxy #1071: large groups are taken. A list without end is refused, and not
+// cut: a condition like !("suspended" in user.groups) would grant what it denies.
+func TestMoreThanIsTakenInIsRefusedAndNotCut(t *testing.T) {
+	list := func(n int) []any {
+		out := []any{}
+		for i := range n {
+			out = append(out, fmt.Sprint("g", i))
+		}
+		return append(out, "g0", "", 7.0, strings.Repeat("x", 300)) // none of which counts
 	}
-	list := make([]any, 500)
-	for i := range list {
-		list[i] = "name"
-	}
-	o, err := m.Outside(&Proof{Claims: map[string]any{"sub": "a", "g": list}})
-	if err != nil || len(o.Roles) != 0 {
-		t.Errorf("a mapping of 125 million steps ran to its end: %v %v", o.Roles, err)
+	for _, tc := range []struct {
+		name    string
+		mapping model.Mapping
+		claim   any
+		groups  int
+		err     bool
+	}{
+		{"as many groups as are taken", model.Mapping{Groups: "x"}, list(maxNames), maxNames, false},
+		{"one more", model.Mapping{Groups: "x"}, list(maxNames + 1), 0, true},
+		{"one more role", model.Mapping{Roles: "x"}, list(maxNames + 1), 0, true},
+		{"of a claim that nobody maps", model.Mapping{Groups: "y"}, list(maxNames + 1), 0, false},
+		{"CEL that would never end", model.Mapping{Roles: "=claims.x.map(a, claims.x.map(b, claims.x.map(c, a + b + c))).map(x, 'r')"}, list(500)[:500], 0, true},
+		{"CEL over as many", model.Mapping{Groups: "=claims.x.filter(g, g.startsWith('g') && g.endsWith('9'))"}, list(maxNames)[:maxNames], maxNames / 10, false},
+		{"attributes of any size", model.Mapping{Attributes: map[string]string{"x": "x"}}, strings.Repeat("a", maxExtra), 0, true},
+		{"attributes of a size", model.Mapping{Attributes: map[string]string{"x": "x"}}, strings.Repeat("a", maxExtra-100), 0, false},
+	} {
+		m, f := CompileMapping(&model.IdentityProvider{Mapping: tc.mapping}, "p")
+		if len(f) > 0 {
+			t.Fatal(f)
+		}
+		begin := time.Now()
+		o, err := m.Outside(&Proof{Claims: map[string]any{"sub": "a", "x": tc.claim}})
+		if (err != nil) != tc.err || tc.err && !errors.Is(err, ErrTooMuch) || !tc.err && len(o.Groups) != tc.groups {
+			t.Errorf("%s: %d groups, %v", tc.name, len(o.Groups), err)
+		}
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("%s took %v", tc.name, took)
+		}
 	}
 }
