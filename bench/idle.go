@@ -89,7 +89,7 @@ func (l *lab) fresh(ctx context.Context, who string, secure bool) (*process, str
 const (
 	openers = 32
 	// settling is how long a proxy may take to give back what it does not need.
-	settling = 5 * time.Second
+	settling = 10 * time.Second
 )
 
 // hold opens idle connections and answers how much each takes, in KiB.

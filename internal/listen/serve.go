@@ -25,10 +25,11 @@ type Handlers struct {
 	HTTP        http.Handler
 	ConnContext func(ctx context.Context, nc net.Conn) context.Context
 	// Conn serves a whole HTTP/1.1 connection, a *net.TCPConn or a *tls.Conn after
-	// its handshake, and returns when that ends. nil = net/http does.
-	Conn func(nc net.Conn)
-	// Conn2 is the same for HTTP/2, on TLS connections that have settled on it. It
-	// is not asked where Conn is nil.
+	// its handshake. It closes the connection and calls ended when that is over, which
+	// may be after it has returned. nil = net/http does.
+	Conn func(nc net.Conn, ended func())
+	// Conn2 does for HTTP/2, on TLS connections that have settled on it, and returns
+	// when the connection has ended. It is not asked where Conn is nil.
 	Conn2 func(nc net.Conn)
 	// Drain is told once that every further answer should be its connection's last.
 	Drain func()
@@ -118,7 +119,7 @@ func (l *Listener) accept(h Handlers, f *feed) error {
 		case l.base != nil:
 			go l.secure(nc, h, f)
 		case h.Conn != nil:
-			go l.own(nc, h.Conn)
+			go h.Conn(nc, l.ended)
 		default:
 			f.push(l.wrap(nc))
 		}
@@ -130,7 +131,7 @@ func (l *Listener) ended() {
 	l.opt.Cap.release()
 }
 
-// own lets a door's engine serve the connection.
+// own lets a door's engine serve the connection to its end.
 func (l *Listener) own(nc net.Conn, serve func(net.Conn)) {
 	defer l.ended()
 	defer func() { _ = nc.Close() }()
@@ -158,15 +159,15 @@ func (l *Listener) secure(nc net.Conn, h Handlers, f *feed) {
 		l.opt.Log.Debug("a TLS handshake failed", "listener", l.conf.Address, "peer", nc.RemoteAddr().String(), "cause", err)
 		return
 	}
-	serve := h.Conn
-	if t.ConnectionState().NegotiatedProtocol == "h2" && h.Conn != nil {
-		serve = h.Conn2
-	}
-	if serve == nil {
+	// On a stack of its own: what a handshake needs of it would stay with the connection.
+	switch h2 := t.ConnectionState().NegotiatedProtocol == "h2"; {
+	case h.Conn == nil || h2 && h.Conn2 == nil:
 		f.push(t)
-		return
+	case h2:
+		go l.own(t, h.Conn2)
+	default:
+		go h.Conn(t, l.ended)
 	}
-	go l.own(t, serve) // on a stack of its own: what a handshake needs of it would stay with the connection
 }
 
 // looksPlain says whether what came instead of a TLS record is an HTTP request.

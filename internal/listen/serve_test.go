@@ -104,8 +104,10 @@ func TestAConnectionThatEndsMakesRoom(t *testing.T) {
 		}
 		h := Handlers{HTTP: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 		if own {
-			h.Conn = func(nc net.Conn) {
+			h.Conn = func(nc net.Conn, ended func()) {
+				defer ended()
 				_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				_ = nc.Close()
 			}
 		}
 		serve(t, l, h)

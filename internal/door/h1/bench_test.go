@@ -108,6 +108,15 @@ func TestADirectRequestCostsNoAllocation(t *testing.T) {
 	}
 }
 
+// inUse is the memory that the heap and stacks hold, in bytes.
+func inUse() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
+
 // An idle connection holds no buffer, on either kind of connection: what is left is
 // its state, its goroutine's stack, and what crypto/tls keeps. The client's end is
 // measured with it, so the bounds are wider than what the gateway pays.
@@ -123,14 +132,7 @@ func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
 		g := start(t, x.addr(), append(c.options, func(s *setup) { s.j.quiet = true; s.cfg = Config{} })...)
 		const n = 300
 		conns, buf := make([]*client, n), make([]byte, 64<<10)
-		measure := func() int64 {
-			runtime.GC()
-			runtime.GC()
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			return int64(m.HeapAlloc + m.StackInuse)
-		}
-		before := measure()
+		before := inUse()
 		for i := range conns {
 			conns[i] = g.client()
 			conns[i].r = nil
@@ -138,7 +140,7 @@ func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
 			exchange(t, conns[i], []byte(curl+"\r\n"), buf, size)
 		}
 		time.Sleep(50 * time.Millisecond)
-		cost := (measure() - before) / n
+		cost := (inUse() - before) / n
 		t.Logf("%s: %d bytes a connection, both ends", name, cost)
 		if cost > c.most {
 			t.Errorf("%s: more than %d", name, c.most)

@@ -29,6 +29,8 @@ type conn struct {
 	asked time.Time // when tls was asked for
 	peer  netip.Addr
 	port  uint16
+	over  func() // is told once, of the end
+	until int64  // of a wait that began before it slept; unix nanoseconds
 
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
@@ -102,43 +104,60 @@ func (c *conn) leave() {
 	desks.Put(d)
 }
 
-func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{s: s, nc: nc}
-	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.in.init(nc)
+// ends are the client's address and our port.
+func ends(nc net.Conn) (peer netip.Addr, port uint16) {
 	if a, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
-		c.peer = a.Addr().Unmap()
+		peer = a.Addr().Unmap()
 	}
 	if a, err := netip.ParseAddrPort(nc.LocalAddr().String()); err == nil {
-		c.port = a.Port()
+		port = a.Port()
 	}
+	return peer, port
+}
+
+func newConn(s *Server, nc net.Conn, peer netip.Addr, port uint16, over func()) *conn {
+	c := &conn{s: s, nc: nc, peer: peer, port: port, over: over}
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.in.init(nc)
 	c.streams[0].Cut, c.streams[1].Cut = c.interrupt, c.interrupt
 	return c
 }
 
-// serve answers requests, one after the other, until the connection ends.
-func (c *conn) serve() {
+// serve answers requests, one after the other, until the connection ends or sleeps.
+func (c *conn) serve() (asleep bool) {
 	for {
 		idle, draining := c.s.cfg.IdleTimeout, c.s.draining.Load()
 		if draining { // a request may be on its way even so
 			idle = min(idle, lull)
 		}
+		until := c.s.after(idle)
+		if c.until != 0 {
+			until, c.until = min(until, c.until), 0
+		}
 		c.rest.begin(draining)
-		c.client.set(c.nc, c.s.after(idle))
+		c.client.set(c.nc, until)
 		n, err := c.in.head(&c.req, c.s.cfg.HeaderBytes, c.begin)
-		if c.client.clear() && err == nil {
+		fired := c.client.clear()
+		if fired && err == nil {
 			c.unblock()
 		}
 		if err != nil {
+			if !fired && c.rest.sleep(err) {
+				if c.doze(until) {
+					return true
+				}
+				c.until = until
+				continue
+			}
 			c.refuseHead(err)
-			return
+			return false
 		}
 		c.in.r = n
 		keep := c.exchange()
 		c.leave()
 		if !keep {
 			c.linger()
-			return
+			return false
 		}
 	}
 }

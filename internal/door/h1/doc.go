@@ -1,6 +1,8 @@
 // Package h1 is the HTTP/1.1 door: its own engine, one goroutine a connection,
 // that reads a head once, asks the gate, and relays both ways with nothing copied
-// that need not be.
+// that need not be. A connection that has waited for a request for some seconds
+// sleeps: it gives its goroutine and its state back, and one poller waits for all
+// who sleep (doze.go; on Linux).
 //
 // It owns the client's connection from the first byte to the last: parsing
 // (wire), limits of time and size, keep-alive, answers of the gateway's own,

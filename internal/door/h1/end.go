@@ -12,11 +12,13 @@ import (
 // rest is whether a connection waits for a request. A drain may end such a one, but
 // not one whose request has begun.
 type rest struct {
-	mu     sync.Mutex
-	waits  bool
-	young  bool // it began during a drain, and ends by a deadline of its own
-	ended  bool
-	doomed bool // abort was called
+	mu      sync.Mutex
+	waits   bool
+	young   bool // it began during a drain, and ends by a deadline of its own
+	ended   bool
+	doomed  bool // abort was called
+	tired   bool // the wait was ended so that the connection may sleep
+	wakeful bool // it cannot sleep
 }
 
 func (r *rest) begin(draining bool) {
@@ -30,8 +32,8 @@ func (r *rest) begin(draining bool) {
 func (r *rest) end() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ended := r.ended
-	r.waits, r.ended = false, false
+	ended := r.ended || r.tired
+	r.waits, r.ended, r.tired = false, false, false
 	return ended
 }
 
@@ -101,6 +103,7 @@ type asks struct {
 // check is called by the server's clock.
 func (c *conn) check(now int64, look bool) {
 	c.client.check(now)
+	c.tire(now)
 	c.feed.check(now)
 	c.target.check(now)
 	c.expire(now)

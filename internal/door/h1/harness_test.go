@@ -207,18 +207,19 @@ func (g *rig) open(s *setup) {
 			if err != nil {
 				return
 			}
-			g.conns.Go(func() {
-				defer func() { _ = nc.Close() }()
+			g.conns.Add(1)
+			go func() {
 				if server != nil {
 					c := tls.Server(nc, server)
 					if c.Handshake() != nil {
+						_ = nc.Close()
+						g.conns.Done()
 						return
 					}
-					g.s.ServeConn(c)
-					return
+					nc = c
 				}
-				g.s.ServeConn(nc)
-			})
+				g.s.ServeConn(nc, g.conns.Done)
+			}()
 		}
 	})
 	t.Cleanup(func() {

@@ -20,6 +20,7 @@ type Config struct {
 	HeaderBytes   int           // of a request head; 32 KiB
 	HeaderTimeout time.Duration // from a head's first byte to its last; 10 s
 	IdleTimeout   time.Duration // between requests, and without progress within a body; 90 s
+	SleepAfter    time.Duration // how long a connection that waits for a request keeps its state; 5 s
 }
 
 func (c *Config) defaults() {
@@ -31,6 +32,9 @@ func (c *Config) defaults() {
 	}
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = 90 * time.Second
+	}
+	if c.SleepAfter == 0 {
+		c.SleepAfter = defaultSleep
 	}
 }
 
@@ -61,8 +65,12 @@ type Server struct {
 	cfg  Config
 	deps Deps
 
+	poller   *poller // of sleepers; nil = connections do not sleep
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
+	asleep   map[uint64]*sleeper // by ticket
+	tickets  uint64              // given out
+	closing  int                 // sleepers that are being closed
 	draining atomic.Bool
 	ctx      context.Context
 	stop     context.CancelFunc
@@ -83,27 +91,42 @@ func New(cfg Config, deps Deps) *Server {
 	if deps.Panicked == nil {
 		deps.Panicked = func() {}
 	}
-	s := &Server{cfg: cfg, deps: deps, conns: map[*conn]struct{}{}}
+	s := &Server{cfg: cfg, deps: deps, conns: map[*conn]struct{}{}, asleep: map[uint64]*sleeper{}, poller: newPoller()}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.clock.Store(time.Now().UnixNano())
+	if s.poller != nil {
+		go s.poller.run(s.wake)
+	}
 	go s.watch()
 	return s
 }
 
-// ServeConn serves one connection until it ends. nc is a *net.TCPConn, or a
-// *tls.Conn whose handshake is done.
-func (s *Server) ServeConn(nc net.Conn) {
-	c := newConn(s, nc)
+// ServeConn serves one connection and calls over once that has ended, which may be
+// long after it returns: a connection that waits for a request has no goroutine. nc is
+// a *net.TCPConn, or a *tls.Conn whose handshake is done.
+func (s *Server) ServeConn(nc net.Conn, over func()) {
+	peer, port := ends(nc)
+	c := newConn(s, nc, peer, port, over)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
+	s.serve(c)
+}
+
+// serve serves a connection until it ends, or sleeps.
+func (s *Server) serve(c *conn) {
+	asleep := false
 	defer func() {
+		if asleep {
+			return
+		}
 		c.close()
 		s.mu.Lock()
 		delete(s.conns, c)
 		s.mu.Unlock()
+		c.over()
 	}()
-	c.serve()
+	asleep = c.serve()
 }
 
 const (
@@ -122,8 +145,11 @@ func (s *Server) after(d time.Duration) int64 { return s.clock.Load() + int64(d+
 func (s *Server) watch() {
 	t := time.NewTicker(tick)
 	defer t.Stop()
+	if s.poller != nil {
+		defer s.poller.close()
+	}
 	var all []*conn
-	memory := newCalm()
+	awake, asleep := newCalm(), newCalm()
 	for n := 0; ; n++ {
 		select {
 		case <-s.ctx.Done():
@@ -142,8 +168,11 @@ func (s *Server) watch() {
 			c.check(now, n%looks == 0)
 		}
 		clear(all)
+		s.endAsleep(now)
 		if n%looks == 0 {
-			memory.look(len(all))
+			sleepers := s.sleepers()
+			awake.look(len(all) + sleepers)
+			asleep.look(sleepers)
 		}
 	}
 }
@@ -161,14 +190,14 @@ func (s *Server) Drain() {
 	time.AfterFunc(lull, s.endIdle)
 }
 
-// endIdle ends the connections that wait for a request, and answers how many
-// connections there are.
+// endIdle ends the connections that wait for a request.
 func (s *Server) endIdle() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for c := range s.conns {
 		c.endIfIdle()
 	}
+	s.mu.Unlock()
+	s.endAsleep(never)
 }
 
 // Shutdown stops taking requests: idle connections end at once, the others when
@@ -208,5 +237,5 @@ func (s *Server) cut(ctx context.Context) error {
 func (s *Server) Open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.conns)
+	return len(s.conns) + len(s.asleep) + s.closing
 }
