@@ -107,6 +107,9 @@ func launch(t testing.TB, dir string, env []string, path string, args ...string)
 	go func() { p.err = p.cmd.Wait(); close(p.exited) }()
 	t.Cleanup(func() {
 		p.kill()
+		if said := p.log.String(); strings.Contains(said, "WARNING: DATA RACE") { // of a build with -race
+			t.Errorf("%s has a data race:\n%s", p.name, said[strings.Index(said, "WARNING: DATA RACE"):])
+		}
 		if t.Failed() {
 			t.Logf("%s said:\n%s", p.name, tail(p.log.String(), 8000))
 		}
