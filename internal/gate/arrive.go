@@ -42,12 +42,9 @@ func (g *Gate) strip(_ context.Context, ex *Exchange) error {
 // Caller is where a request to the gateway's own pages comes from, and the host that
 // it is for: by the rules of strip, so that both tell the same of one browser.
 func (p *Plan) Caller(r *model.Request) (from netip.Addr, host string) {
-	from, host = r.Peer, r.Host
-	if p.env.TrustedProxies.Contains(r.Peer) {
-		ip, _, said := strip.ClientIP(r, p.env.TrustedProxies)
-		if from = ip; said != "" {
-			host = said
-		}
+	from, _, host = strip.ClientIP(r, p.env.TrustedProxies)
+	if host == "" {
+		host = r.Host
 	}
 	return from, host
 }
