@@ -118,6 +118,10 @@ func TestAHostThatNoRouteNamesLendsNothing(t *testing.T) {
 	}
 }
 
+// Open redirects: GHSA-qqxw-m5fj-f7gv, CVE-2020-11053, CVE-2020-4037, CVE-2026-83589,
+// CVE-2021-32786, CVE-2022-23527, CVE-2021-29456 by backslashes, tabs and spaces, written or
+// encoded; CVE-2021-21291 (GHSA-4mf2-f3wh-gvf2) by a suffix without its dot;
+// CVE-2024-52289 by a dot that stands for any letter.
 func TestReturnAddresses(t *testing.T) {
 	w := newWorld(t, nil)
 	external, _ := url.Parse(home)
@@ -143,6 +147,14 @@ func TestReturnAddresses(t *testing.T) {
 		`\\evil`:                             "/",
 		"/\tevil":                            "/",
 		"/ evil":                             "/",
+		"/\r\n/evil":                         "/",
+		"/\x00/evil":                         "/",
+		"/%09/evil":                          "/%09/evil", // encoded, they stay letters of a path of this host
+		"/%5C/evil":                          "/%5C/evil",
+		"/%2F/evil":                          "/%2F/evil",
+		"/%20/evil":                          "/%20/evil",
+		"https://homeXexample.com/":          "/",
+		"https://other.example.com.":         "https://other.example.com.", // the same name, written whole
 		"/\u2028evil":                        "/",
 		"javascript:alert(1)":                "/",
 		"https:evil":                         "/",

@@ -2,6 +2,7 @@ package login
 
 import (
 	"errors"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -160,7 +161,7 @@ func TestALoginThatCannotBeFinishedStartsOver(t *testing.T) {
 	}
 }
 
-// GHSA-f24x-5g9q-753f: a cookie that somebody planted before the login is not the
+// Fixation, GHSA-f24x-5g9q-753f: a cookie that somebody planted before the login is not the
 // one afterwards, and the session it stood for is over.
 func TestALoginGivesANewSession(t *testing.T) {
 	w := newWorld(t, nil)
@@ -408,5 +409,48 @@ func TestACredentialThatIsLimitedToAddressesIsSoAtTheLogin(t *testing.T) {
 	}
 	if rec := b.get(home+pathCallback+"?code=x&state="+b.begin("/x"), "X-Forwarded-For", "198.51.100.7"); rec.Code != 302 || !b.signedIn(home) {
 		t.Errorf("from there: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// mod_auth_openidc CVE-2025-3891 (a POST without content), CVE-2024-24814 and CVE-2023-28625
+// (crafted cookies), authentik CVE-2026-49443 (an empty step): whatever comes to the
+// gateway's own paths is answered, breaks nothing, and signs nobody in.
+func TestCraftedRequestsBreakNothing(t *testing.T) {
+	w := newSchool(t)
+	b := w.browser()
+	relay, state := b.enrol("return=/x"), relayOf(t, b.get(home+pathLogin+"?provider=corp&return=/x"))
+	w.idp.err = model.NewError(model.CredentialInvalid, "It proves nothing.")
+	long := strings.Repeat("A", 9000)
+	bodies := []string{"", "&", "=", "%", "a=%zz", "csrf", "csrf=&username=&password=", "RelayState=" + relay, "RelayState=" + relay + "&SAMLResponse=%00", "RelayState=sp.", "SAMLResponse=", "RelayState=" + long,
+		"state=" + state, "session=others", "session=%FF", "logout_token=" + long, "\x00\xff", strings.Repeat("a=b&", 3000)}
+	cookies := []string{"", "=", ";;;", sessionCookie, sessionCookie + "=", sessionCookie + "=" + long, sessionCookie + "=\"", loginCookie + "=" + long, relayCookie + "=" + long, relayCookie + "=A; " + relayCookie + "=B",
+		relayCookie + "=" + state, sessionCookie + "_0=x; " + sessionCookie + "_1=y; " + sessionCookie + "_999999999=z", strings.Repeat(sessionCookie+"=x; ", 200), "\xff\xfe=\x00"}
+	for _, path := range []string{pathLogin, pathCallback, pathLogout, pathHandover, pathAccount, pathSAML + "school/acs", pathSAML + "school/slo", pathSAML + "school/metadata", pathSAML + "nobody/acs", pathBackchannel + "corp", pathBackchannel + "nobody"} {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "BREW"} {
+			for _, body := range bodies {
+				for _, cookie := range cookies {
+					for _, kind := range []string{"application/x-www-form-urlencoded", "", "multipart/form-data; boundary=x"} {
+						if kind != "application/x-www-form-urlencoded" && (method != "POST" || cookie != "") {
+							continue
+						}
+						r := httptest.NewRequest(method, home+path, strings.NewReader(body))
+						if method != "POST" {
+							r.URL.RawQuery = body
+						}
+						r.Header["Cookie"], r.Header["Content-Type"] = []string{cookie}, []string{kind}
+						rec := httptest.NewRecorder()
+						w.Handler(path).ServeHTTP(rec, r)
+						for _, c := range rec.Result().Cookies() {
+							if c.Name == sessionCookie && c.Value != "" {
+								t.Fatalf("%s %s %.60q with %.60q signs somebody in", method, path, body, cookie)
+							}
+						}
+						if rec.Code < 200 || rec.Code >= 500 && rec.Code != 503 || rec.Code == 500 {
+							t.Fatalf("%s %s %.60q with %.60q: %d %s", method, path, body, cookie, rec.Code, rec.Body)
+						}
+					}
+				}
+			}
+		}
 	}
 }

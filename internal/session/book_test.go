@@ -352,6 +352,8 @@ func TestMemoryIsBoundedAndForgetsNobody(t *testing.T) {
 	}
 }
 
+// oauth2-proxy #1992, #1006, #1384: several requests refresh one session at once, and the
+// provider, which takes a refresh token once, ends it.
 func TestAProviderIsAskedAgainOncePerSession(t *testing.T) {
 	d := open(t)
 	cookie, s := d.begin("u1", func(l *Login) { l.Refresh = d.now.Add(time.Minute) })

@@ -251,10 +251,12 @@ func TestAPersonSignsInWithAPasswordAndOut(t *testing.T) {
 
 func hostOf(h string) mod { return func(r *http.Request) { r.Host = h } }
 
-// Whoever cannot follow to a login page is told so by a status.
+// Whoever cannot follow to a login page is told so by a status (oauth2-proxy #2292,
+// pomerium #390), and nothing of the backend's answer is beside it (mod_auth_openidc
+// GHSA-59jp-rwph-878r).
 func TestOnlyABrowserThatNavigatesIsSentToTheLogin(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
-		g, _ := startPeople(t, engine)
+		g, b := startPeople(t, engine)
 		html := header("Accept", "text/html")
 		for _, c := range []struct {
 			name, method string
@@ -282,11 +284,15 @@ func TestOnlyABrowserThatNavigatesIsSentToTheLogin(t *testing.T) {
 				t.Errorf("%s: to %q", c.name, a.header.Get("Location"))
 			}
 		}
+		if n := len(b.saw()); n != 0 {
+			t.Errorf("the backend saw %d requests of nobody", n)
+		}
 	})
 }
 
-// CVE-2020-11053, CVE-2020-4037, GHSA-qqxw-m5fj-f7gv, CVE-2021-32786, CVE-2021-21291,
-// CVE-2024-52289: a login never leads to another site.
+// Open redirects, CVE-2020-11053, CVE-2020-4037, GHSA-qqxw-m5fj-f7gv, CVE-2026-83589,
+// CVE-2021-32786, CVE-2022-23527, CVE-2021-29456, CVE-2021-21291, CVE-2024-52289: a login
+// never leads to another site.
 func TestALoginLeadsNowhereElse(t *testing.T) {
 	g, _ := startPeople(t, "own")
 	for raw, want := range map[string]string{
@@ -296,6 +302,8 @@ func TestALoginLeadsNowhereElse(t *testing.T) {
 		"//evil.example":                           appSite + "/",
 		`/\evil.example`:                           appSite + "/",
 		"/\t/evil.example":                         appSite + "/",
+		"/ /evil.example":                          appSite + "/",
+		"/\r\n/evil.example":                       appSite + "/",
 		"https://evil.example/":                    appSite + "/",
 		"https://evilapp.example.com/":             appSite + "/",
 		"https://appXexample.com/":                 appSite + "/",

@@ -153,7 +153,7 @@ func sure[T any](v T, err error) T {
 	return v
 }
 
-// GHSA-f24x-5g9q-753f: a session that was there before the login is not the one after.
+// Fixation, GHSA-f24x-5g9q-753f: a session that was there before the login is not the one after.
 func TestASessionIsNewAtEachLogin(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		e := openEntrance(t, engine, entranceOptions{others: []string{"partner"}})
