@@ -59,7 +59,8 @@ type auditList struct {
 }
 
 var eventColumns = []column{{"TIME", "time"}, {"TYPE", "type"}, {"OUTCOME", "outcome"}, {"CODE", "code"}, {"USER", "user"},
-	{"ROUTE", "route"}, {"METHOD", "method"}, {"PATH", "path"}, {"STATUS", "status"}, {"CLIENT", "clientIP"}, {"REQUEST", "requestId"}}
+	{"ROUTE", "route"}, {"METHOD", "method"}, {"PATH", "path"}, {"STATUS", "status"}, {"CLIENT", "clientIP"}, {"REQUEST", "requestId"},
+	{"REASON", "reason"}} // what no caller is told: the last column, for it may be long
 
 // Run lists events.
 func (c *auditList) Run(ctx context.Context, r *run) error {

@@ -224,7 +224,7 @@ func (g *gateway) apply(w http.ResponseWriter, r *http.Request, body []byte) {
 }
 
 func (g *gateway) events(w http.ResponseWriter, r *http.Request) {
-	const event = `{"id":"e1","time":"2026-11-22T10:33:00.5Z","node":"a","seq":1,"type":"access","outcome":"denied","code":"permission_denied","user":"bob","route":"orders-v1","method":"POST","path":"/1.0/orders","status":403,"clientIP":"192.0.2.1","requestId":"r1"}`
+	const event = `{"id":"e1","time":"2026-11-22T10:33:00.5Z","node":"a","seq":1,"type":"access","outcome":"denied","code":"permission_denied","user":"bob","route":"orders-v1","method":"POST","path":"/1.0/orders","status":403,"clientIP":"192.0.2.1","requestId":"r1","reason":"no role of bob allows it"}`
 	if r.URL.Query().Get("follow") == "true" {
 		w.Header().Set("Content-Type", "application/x-ndjson")
 		fmt.Fprintln(w, event)
