@@ -71,8 +71,8 @@ func BenchmarkDirect(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			x := canned(b, c.answer)
 			g := start(b, x.addr(), append(c.options, func(s *setup) {
-				s.j.quiet = true
-				s.set.Services[0].Timeouts.Response = model.Duration(30 * time.Second)
+				s.Quiet = true
+				s.Set.Services[0].Timeouts.Response = model.Duration(30 * time.Second)
 				s.cfg = Config{}
 			})...)
 			cl := g.client()
@@ -94,7 +94,7 @@ func TestADirectRequestCostsNoAllocation(t *testing.T) {
 	}
 	for name, request := range map[string]string{"GET": curl + "\r\n", "POST": strings.Replace(curl, "GET", "POST", 1) + "Content-Length: 4\r\n\r\nbody"} {
 		x := canned(t, sized(785))
-		g := start(t, x.addr(), func(s *setup) { s.j.quiet = true })
+		g := start(t, x.addr(), func(s *setup) { s.Quiet = true })
 		c := g.client()
 		buf := make([]byte, 64<<10)
 		size := exchange(t, c, []byte(request), buf, 0)
@@ -129,7 +129,7 @@ func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
 		most    int64
 	}{"plain": {nil, 10 << 10}, "TLS": {[]option{secure}, 45 << 10}} {
 		x := canned(t, sized(785))
-		g := start(t, x.addr(), append(c.options, func(s *setup) { s.j.quiet = true; s.cfg = Config{} })...)
+		g := start(t, x.addr(), append(c.options, func(s *setup) { s.Quiet = true; s.cfg = Config{} })...)
 		const n = 300
 		conns, buf := make([]*client, n), make([]byte, 64<<10)
 		before := inUse()

@@ -1,6 +1,8 @@
 package h1
 
-import "testing"
+import (
+	"testing"
+)
 
 func TestMemoryIsGivenBackOnceBehindAWaveOfConnections(t *testing.T) {
 	freed := make(chan bool, 100)

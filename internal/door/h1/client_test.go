@@ -127,7 +127,7 @@ func TestABodyThatStopsComingIsRefused(t *testing.T) {
 			if took := time.Since(began); took > 2*time.Second {
 				t.Errorf("%q: took %v", head, took)
 			}
-			if done := g.completion(); done.Err == nil || done.Status != 400 || done.BytesIn != 5 {
+			if done := g.Completion(); done.Err == nil || done.Status != 400 || done.BytesIn != 5 {
 				t.Errorf("%+v", done)
 			}
 		}
@@ -160,7 +160,7 @@ func TestABodyOverTheLimitNeverArrivesWhole(t *testing.T) {
 		if h.StatusCode != c.status || c.status == 413 && (!h.Close || !strings.Contains(h.body, "body_too_large") || cl.ended() != nil) {
 			t.Errorf("%s: %s %s", name, h.Status, h.body)
 		}
-		if done := g.completion(); done.Status != c.status || (done.Err != nil) != (c.status == 413) {
+		if done := g.Completion(); done.Status != c.status || (done.Err != nil) != (c.status == 413) {
 			t.Errorf("%s: %+v", name, done)
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -253,8 +253,8 @@ func TestAnEarlyAnswerLeavesTheConnectionInStep(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	for _, d := range g.decided() {
-		if strings.Contains(d.target, "smuggled") {
+	for _, d := range g.Decisions() {
+		if strings.Contains(d.Target, "smuggled") {
 			t.Fatal("a body was taken for a request")
 		}
 	}
@@ -315,7 +315,7 @@ func TestBodiesOfAnySizeStreamInBothDirections(t *testing.T) {
 				if h := c.must("POST"); h.body != data || h.err != nil {
 					t.Fatalf("%d bytes: %d came back, %v", n, len(h.body), h.err)
 				}
-				if done := g.completion(); done.BytesIn != int64(n) || done.BytesOut != int64(n) {
+				if done := g.Completion(); done.BytesIn != int64(n) || done.BytesOut != int64(n) {
 					t.Errorf("%d bytes: %+v", n, done)
 				}
 			}
@@ -392,7 +392,7 @@ func TestAClientThatGoesAwayEndsTheRequestAtTheTarget(t *testing.T) {
 				case <-time.After(4 * time.Second):
 					t.Errorf("%s %s: the target waits still", name, when)
 				}
-				if done := g.completion(); raw == "" && done.Status != statusGone {
+				if done := g.Completion(); raw == "" && done.Status != statusGone {
 					t.Errorf("%s %s: %+v", name, when, done)
 				}
 			}
@@ -429,7 +429,7 @@ func TestAClientThatDoesNotReadIsCut(t *testing.T) {
 		c := g.client()
 		c.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		began := time.Now()
-		g.completion()
+		g.Completion()
 		if took := time.Since(began); took > 4*time.Second {
 			t.Errorf("cut after %v", took)
 		}

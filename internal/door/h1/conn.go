@@ -32,14 +32,15 @@ type conn struct {
 	over  func() // is told once, of the end
 	until int64  // of a wait that began before it slept; unix nanoseconds
 
-	ctx    context.Context // ends with the connection
-	cancel context.CancelFunc
-	rest   rest
-	client guard // writing to the client, and waiting for its next head
-	feed   guard // waiting for more of a body
-	target guard // the target's side
-	life   guard // what the caller's credential allows
-	asks   asks
+	ctx     context.Context // ends with the connection
+	cancel  context.CancelFunc
+	rest    rest
+	client  guard       // writing to the client, and waiting for its next head
+	feed    guard       // waiting for more of a body
+	target  guard       // the target's side
+	life    guard       // what the caller's credential allows
+	expired atomic.Bool // and it was that which ended the exchange
+	asks    asks
 
 	in   input
 	req  wire.Request

@@ -43,6 +43,7 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 		return nil, "", false
 	}
 	if e := c.held.Fault; e != nil {
+		c.wait = time.Since(start)
 		c.refuse(e)
 		return e, "", true
 	}
@@ -124,7 +125,7 @@ func (c *conn) gather() (failed *model.Error, detail string, ok bool) {
 			c.refuse(e)
 			return e, "", false
 		}
-		failed, detail = c.left("the client went away, or was cut")
+		failed, detail = c.left(c.leaver())
 		return failed, detail, false
 	}
 	return nil, "", true
@@ -244,7 +245,7 @@ func (c *conn) directFailed(r *reply, err error, fired bool) (*model.Error, stri
 	switch {
 	case c.ctx.Err() != nil:
 		c.yield()
-		return c.left("the client went away, or was cut")
+		return c.left(c.leaver())
 	case bad != nil:
 		c.yield()
 		c.refuse(bad)

@@ -38,11 +38,11 @@ func TestARequestPassesAndIsRecorded(t *testing.T) {
 			if s.Header.Get("X-Request-Id") != id || s.Header.Get("X-User") != "" || s.Header.Get("Via") == "" || s.Header.Get("X-Extra") != "" {
 				t.Errorf("the target saw %v", s.Header)
 			}
-			d := g.decided()
-			if last := d[len(d)-1]; last.id != id || last.code != model.Allowed || last.target != s.RequestURI {
+			d := g.Decisions()
+			if last := d[len(d)-1]; last.ID != id || last.Code != model.Allowed || last.Target != s.RequestURI {
 				t.Errorf("decided %+v", last)
 			}
-			if done := g.completion(); done.Status != 201 || done.BytesIn != 3 || done.BytesOut != 5 || done.Err != nil || done.Target <= 0 || done.Duration < done.Target {
+			if done := g.Completion(); done.Status != 201 || done.BytesIn != 3 || done.BytesOut != 5 || done.Err != nil || done.Target <= 0 || done.Duration < done.Target {
 				t.Errorf("%+v", done)
 			}
 		}
@@ -68,7 +68,7 @@ func TestTheBytesThatTheTargetSees(t *testing.T) {
 func TestTheGatewaysOwnPathsAreAnsweredBeforeRouting(t *testing.T) {
 	x := newTarget(t, nil)
 	g := start(t, x.addr(), func(s *setup) {
-		s.deps.Local = func(host, path string) http.Handler {
+		s.Local = func(host, path string) http.Handler {
 			if path != "/.sallyport/own" && (path != "/.well-known/jwks.json" || host != "api.example.com") {
 				return nil
 			}
@@ -123,7 +123,7 @@ func TestTRACEIsNotServed(t *testing.T) {
 func TestNothingIsForwardedThatCannotBeRecorded(t *testing.T) {
 	x := newTarget(t, nil)
 	g := start(t, x.addr())
-	g.full.Store(true)
+	g.Full.Store(true)
 	for _, raw := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", "GET / HTTP/1.1\nHost: x\n\n"} {
 		if all, _ := g.talk(raw); len(all) != 1 || all[0].StatusCode != 503 || !strings.Contains(all[0].body, "audit_unavailable") {
 			t.Errorf("%q: %+v", raw, all)
@@ -137,17 +137,17 @@ func TestNothingIsForwardedThatCannotBeRecorded(t *testing.T) {
 func TestAFaultOfOurOwnIsA500ThatIsCounted(t *testing.T) {
 	x := newTarget(t, nil)
 	g := start(t, x.addr(), func(s *setup) {
-		s.j.before = func(ex *gate.Exchange) {
+		s.Before = func(ex *gate.Exchange) {
 			if ex.Host == "panic" {
 				panic("a fault")
 			}
 		}
 	})
 	all, closed := g.talk("GET / HTTP/1.1\r\nHost: panic\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	if len(all) != 1 || all[0].StatusCode != 500 || !closed || g.panics.Load() != 1 {
-		t.Errorf("%d answers, closed %v, %d panics", len(all), closed, g.panics.Load())
+	if panics := g.Panics.Swap(0); len(all) != 1 || all[0].StatusCode != 500 || !closed || panics != 1 {
+		t.Errorf("%d answers, closed %v, %d panics", len(all), closed, panics)
 	}
-	if done := g.completion(); done.Err == nil || done.Err.Code != model.Internal {
+	if done := g.Completion(); done.Err == nil || done.Err.Code != model.Internal {
 		t.Errorf("%+v", done)
 	}
 	if all, _ := g.talk("GET / HTTP/1.1\r\nHost: x\r\n\r\n"); len(all) != 1 || all[0].StatusCode != 200 {

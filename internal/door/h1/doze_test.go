@@ -22,21 +22,21 @@ func tired(s *setup) { s.cfg.SleepAfter = time.Millisecond }
 
 // asleep waits until so many connections sleep.
 func (g *rig) asleep(n int) {
-	g.t.Helper()
+	g.T.Helper()
 	for end := time.Now().Add(5 * time.Second); g.s.sleepers() != n; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			g.t.Fatalf("%d connections sleep, not %d; %d are open", g.s.sleepers(), n, g.s.Open())
+			g.T.Fatalf("%d connections sleep, not %d; %d are open", g.s.sleepers(), n, g.s.Open())
 		}
 	}
 }
 
 // shaken is a client whose connection serves already.
 func (g *rig) shaken() *client {
-	g.t.Helper()
+	g.T.Helper()
 	c := g.client()
 	if t, ok := c.Conn.(*tls.Conn); ok {
 		if err := t.Handshake(); err != nil {
-			g.t.Fatal(err)
+			g.T.Fatal(err)
 		}
 	}
 	return c
@@ -286,7 +286,7 @@ func TestAConnectionThatSleepsIsLittleMoreThanItsSocket(t *testing.T) {
 		most    int64
 	}{"plain": {nil, 6 << 10}, "TLS": {[]option{secure}, 16 << 10}} {
 		x := canned(t, sized(785))
-		g := start(t, x.addr(), append(c.options, func(s *setup) { s.j.quiet = true; s.cfg = Config{} }, tired)...)
+		g := start(t, x.addr(), append(c.options, func(s *setup) { s.Quiet = true; s.cfg = Config{} }, tired)...)
 		const n = 300
 		conns, buf := make([]*client, n), make([]byte, 64<<10)
 		before := inUse()

@@ -90,6 +90,7 @@ func (c *conn) revive() bool {
 		return false
 	}
 	c.ctx, c.cancel = context.WithCancel(c.s.ctx)
+	c.expired.Store(false)
 	_ = c.nc.SetDeadline(time.Time{})
 	return true
 }
@@ -128,6 +129,7 @@ func (c *conn) expire(now int64) {
 	c.life.mu.Lock()
 	defer c.life.mu.Unlock()
 	if c.life.nc != nil && c.life.deadline.Load() == d {
+		c.expired.Store(true)
 		c.interrupt()
 	}
 }

@@ -143,6 +143,14 @@ func (c *conn) left(detail string) (*model.Error, string) {
 	return nil, detail
 }
 
+// leaver says who ended an exchange that got no whole answer, for the record.
+func (c *conn) leaver() string {
+	if c.expired.Load() {
+		return "cut: the credential behind it has expired"
+	}
+	return "the client went away, or was cut"
+}
+
 // declaredTrailers are the trailer names that the request announces: HTTP/2 targets
 // are sent no others.
 func (c *conn) declaredTrailers() (names []string) {
@@ -203,7 +211,7 @@ func (c *conn) failed(err error) (*model.Error, string) {
 	var e *model.Error
 	switch bad := c.up.failed(); {
 	case c.ctx.Err() != nil:
-		return c.left("the client went away, or was cut")
+		return c.left(c.leaver())
 	case bad != nil:
 		e = bad
 	case errors.As(err, &e):
@@ -219,7 +227,7 @@ func (c *conn) cut(err error) (*model.Error, string) {
 	away := c.broken.Load() || c.ctx.Err() != nil
 	c.reset()
 	if away {
-		return nil, "the client went away, or was cut"
+		return nil, c.leaver()
 	}
 	return &model.Error{Code: model.UpstreamInvalid, Message: "The service's answer broke off.", Err: err}, "the answer broke off: " + err.Error()
 }

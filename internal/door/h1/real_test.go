@@ -116,9 +116,9 @@ func TestNoRealTargetSeesARequestThatWasNotDecidedOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			allowed := map[string]string{}
-			for _, d := range g.decided() {
-				if d.code == model.Allowed {
-					allowed[d.id] = d.method + " " + d.target + " HTTP/1.1"
+			for _, d := range g.Decisions() {
+				if d.Code == model.Allowed {
+					allowed[d.ID] = d.Method + " " + d.Target + " HTTP/1.1"
 				}
 			}
 			seen := map[string]bool{}
@@ -138,8 +138,8 @@ func TestNoRealTargetSeesARequestThatWasNotDecidedOn(t *testing.T) {
 // usual refuses methods that real servers do not know: they would answer 400 for
 // themselves, or hang up.
 func usual(s *setup) {
-	before := s.j.before
-	s.j.before = func(ex *gate.Exchange) {
+	before := s.Before
+	s.Before = func(ex *gate.Exchange) {
 		before(ex)
 		switch ex.Method {
 		case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":

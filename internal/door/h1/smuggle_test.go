@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/door/doortest"
 	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -251,7 +252,7 @@ func (r *reader) chunks(b string) string {
 
 // keeper refuses what is smuggled, wherever it is asked.
 func keeper(s *setup) {
-	s.j.before = func(ex *gate.Exchange) {
+	s.Before = func(ex *gate.Exchange) {
 		if ex.Err == nil && strings.Contains(ex.Target, "smuggled") {
 			ex.Err, ex.Step = model.NewError(model.PermissionDenied, "No."), gate.StepAuthorise
 		}
@@ -315,7 +316,7 @@ func attack(t *testing.T, g *rig, list []string) (served int) {
 }
 
 func (g *rig) attempt(raw string) (answers []int, fault string) {
-	nc, err := net.Dial("tcp", g.addr)
+	nc, err := net.Dial("tcp", g.Host)
 	if err != nil {
 		return nil, err.Error()
 	}
@@ -362,10 +363,10 @@ func (g *rig) attempt(raw string) (answers []int, fault string) {
 // requests, and each must be one that was decided on and allowed, once.
 func judge(t *testing.T, g *rig, x *target) {
 	t.Helper()
-	allowed := map[string]decision{}
-	for _, d := range g.decided() {
-		if d.code == model.Allowed {
-			allowed[d.id] = d
+	allowed := map[string]doortest.Decision{}
+	for _, d := range g.Decisions() {
+		if d.Code == model.Allowed {
+			allowed[d.ID] = d
 		}
 	}
 	seen := map[string]bool{}
@@ -381,7 +382,7 @@ func judge(t *testing.T, g *rig, x *target) {
 		for _, l := range first {
 			n++
 			d, ok := allowed[l.id]
-			if !ok || seen[l.id] || l.request != d.method+" "+d.target+" HTTP/1.1" || strings.Contains(l.request, "smuggled") {
+			if !ok || seen[l.id] || l.request != d.Method+" "+d.Target+" HTTP/1.1" || strings.Contains(l.request, "smuggled") {
 				t.Fatalf("the target saw %q, decided on was %+v (%v, seen before %v)", l.request, d, ok, seen[l.id])
 			}
 			seen[l.id] = true

@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -43,12 +41,12 @@ func echo(c net.Conn, r *bufio.Reader) {
 
 // tunnelled opens a tunnel.
 func (g *rig) tunnelled(more string) *client {
-	g.t.Helper()
+	g.T.Helper()
 	c := g.client()
 	c.send(handshake + more)
 	if h := c.must("GET"); h.StatusCode != 101 || h.Header.Get("Upgrade") != "websocket" || h.Header.Get("Sec-Websocket-Accept") == "" ||
 		h.Header.Get("Set-Cookie") != "" || len(h.Header["X-Request-Id"]) != 1 || len(h.Header.Get("X-Request-Id")) != 32 {
-		g.t.Fatalf("%s %v", h.Status, h.Header)
+		g.T.Fatalf("%s %v", h.Status, h.Header)
 	}
 	return c
 }
@@ -66,52 +64,10 @@ func TestATunnelCarriesBothWaysAndEndsBothWays(t *testing.T) {
 		if err != nil || len(b) != 6+1<<20+3 || string(b[:6]) != "early " {
 			t.Errorf("%d bytes came back, %v", len(b), err)
 		}
-		if done := g.completion(); done.Status != 101 || done.BytesIn != int64(len(b)) || done.BytesOut != int64(len(b)) || done.Err != nil {
+		if done := g.Completion(); done.Status != 101 || done.BytesIn != int64(len(b)) || done.BytesOut != int64(len(b)) || done.Err != nil {
 			t.Errorf("%+v", done)
 		}
 	})
-}
-
-func TestAWebSocketOfARealLibraryPasses(t *testing.T) {
-	x := rawTarget(t, nil)
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			return
-		}
-		for {
-			kind, b, err := c.Read(r.Context())
-			if err != nil || c.Write(r.Context(), kind, b) != nil {
-				return
-			}
-		}
-	})}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = s.Serve(ln) }()
-	t.Cleanup(func() { _ = s.Close() })
-	_ = x
-	g := start(t, ln.Addr().String())
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	c, _, err := websocket.Dial(ctx, "ws://"+g.addr+"/ws", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 100 {
-		want := strings.Repeat("m", i*100)
-		if err := c.Write(ctx, websocket.MessageText, []byte(want)); err != nil {
-			t.Fatal(err)
-		}
-		if _, b, err := c.Read(ctx); err != nil || string(b) != want {
-			t.Fatal(err)
-		}
-	}
-	if err := c.Close(websocket.StatusNormalClosure, ""); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestWhateverSideEndsATunnelTheOtherIsTold(t *testing.T) {
@@ -139,7 +95,7 @@ func TestWhateverSideEndsATunnelTheOtherIsTold(t *testing.T) {
 			case <-time.After(5 * time.Second):
 				t.Error("the target was not told")
 			}
-			g.completion()
+			g.Completion()
 		})
 	}
 }
@@ -182,8 +138,8 @@ var downloads = map[string]struct {
 func TestOpenExchangesEndWithTheirUser(t *testing.T) {
 	for name, d := range downloads {
 		for way, cut := range map[string]func(*rig) int{
-			"the user":       func(g *rig) int { return g.streams.CutUser("id-alice") },
-			"the credential": func(g *rig) int { return g.streams.CutCredential("id-alice", "c-alice") },
+			"the user":       func(g *rig) int { return g.Streams.CutUser("id-alice") },
+			"the credential": func(g *rig) int { return g.Streams.CutCredential("id-alice", "c-alice") },
 		} {
 			t.Run(name+", "+way, func(t *testing.T) {
 				both(t, func(t *testing.T, o ...option) {
@@ -200,7 +156,7 @@ func TestOpenExchangesEndWithTheirUser(t *testing.T) {
 					c.send(d.send)
 					<-arrived
 					time.Sleep(20 * time.Millisecond)
-					if n := g.streams.CutUser("id-bob"); n != 0 {
+					if n := g.Streams.CutUser("id-bob"); n != 0 {
 						t.Errorf("%d of bob's were cut", n)
 					}
 					began := time.Now()
@@ -216,7 +172,7 @@ func TestOpenExchangesEndWithTheirUser(t *testing.T) {
 					case <-time.After(time.Second):
 						t.Error("the target's side goes on")
 					}
-					if done := g.completion(); done.Err != nil {
+					if done := g.Completion(); done.Err != nil {
 						t.Errorf("%+v", done)
 					}
 				})
@@ -237,7 +193,7 @@ func TestATunnelEndsWithItsUser(t *testing.T) {
 		c := g.tunnelled("X-Test-User: alice\r\n\r\n")
 		_, _ = c.r.ReadByte()
 		began := time.Now()
-		if n := g.streams.CutUser("id-alice"); n != 1 {
+		if n := g.Streams.CutUser("id-alice"); n != 1 {
 			t.Fatalf("%d were cut", n)
 		}
 		_, err := io.Copy(io.Discard, c.r)
@@ -256,16 +212,16 @@ func TestAnExchangeThatWasDecidedBeforeTheCutIsNotForwarded(t *testing.T) {
 	x := newTarget(t, nil)
 	var g *rig
 	g = start(t, x.addr(), func(s *setup) {
-		s.j.before = func(ex *gate.Exchange) {
+		s.Before = func(ex *gate.Exchange) {
 			if ex.Access != nil {
-				g.streams.CutUser("id-alice")
+				g.Streams.CutUser("id-alice")
 			}
 		}
 	})
 	if all, closed := g.talk("GET / HTTP/1.1\r\nHost: x\r\nX-Test-User: alice\r\n\r\n"); len(all) != 0 || !closed || len(x.bytes()) != 0 {
 		t.Errorf("%d answers, the target saw %q", len(all), x.bytes())
 	}
-	if done := g.completion(); done.Status != statusGone {
+	if done := g.Completion(); done.Status != statusGone {
 		t.Errorf("%+v", done)
 	}
 }
@@ -281,7 +237,7 @@ func TestACutNeverHitsTheNextUserOfTheConnection(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				g.streams.CutUser("id-alice")
+				g.Streams.CutUser("id-alice")
 			}
 		}
 	})
@@ -316,7 +272,7 @@ func TestAnExchangeEndsWhenItsCredentialExpires(t *testing.T) {
 				_, _ = c.Read(b)
 				d.then(c)
 			})
-			g := start(t, x.addr(), func(s *setup) { s.j.expires = time.Now().Add(500 * time.Millisecond) })
+			g := start(t, x.addr(), func(s *setup) { s.Expires = time.Now().Add(500 * time.Millisecond) })
 			c := g.client()
 			began := time.Now()
 			c.send(d.send)
@@ -498,7 +454,7 @@ func TestGoroutinesAndDescriptorsReturnToWhereTheyWere(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 200 {
 		all.Go(func() {
-			c, err := net.Dial("tcp", g.addr)
+			c, err := net.Dial("tcp", g.Host)
 			if err != nil {
 				return
 			}

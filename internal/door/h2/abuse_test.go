@@ -14,7 +14,9 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/sallyport/sallyport/internal/door/doortest"
 	"github.com/sallyport/sallyport/internal/door/h2/h2test"
+	"github.com/sallyport/sallyport/internal/door/targettest"
 )
 
 // flood sends what make gives until the server has had enough, or for n times.
@@ -47,11 +49,10 @@ func calmed(t *testing.T, c *raw) {
 
 func TestFloodsAreCutOffInBoundedMemory(t *testing.T) {
 	var served atomic.Int64
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+	b := targettest.New(t, func(w http.ResponseWriter, r *http.Request) {
 		served.Add(1)
 		time.Sleep(time.Millisecond)
 	})
-	b.seen = nil
 	g := start(t, b.URL, false, limits(func(c *Config) { c.IdleTimeout = 10 * time.Second }))
 	id := func(i int) uint32 { return uint32(2*i + 1) }
 	for _, f := range []struct {
@@ -182,7 +183,7 @@ func heap() uint64 {
 
 // Who reads nothing and asks for answers makes us hold them (CVE-2019-9517).
 func TestAClientThatReadsNothingIsCutOff(t *testing.T) {
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.CopyN(w, zeros{}, 1<<20) })
+	b := targettest.New(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.CopyN(w, targettest.Zeros{}, 1<<20) })
 	g := start(t, b.URL, false)
 	before := heap()
 	c := g.dial(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
@@ -205,7 +206,7 @@ func TestAClientThatReadsNothingIsCutOff(t *testing.T) {
 }
 
 func TestAHeadBeyondTheLimitIsRefused(t *testing.T) {
-	b := newBackend(t, echo)
+	b := targettest.New(t, targettest.Echo)
 	g := start(t, b.URL, false, limits(func(c *Config) { c.HeaderBytes = 4 << 10 }))
 	c := g.dial()
 	var bomb []string // one entry of the table, referred to again and again
@@ -255,7 +256,7 @@ func TestAHeadBeyondTheLimitIsRefused(t *testing.T) {
 }
 
 func TestSlowHeadsAreCutOff(t *testing.T) {
-	b := newBackend(t, echo)
+	b := targettest.New(t, targettest.Echo)
 	g := start(t, b.URL, false, limits(func(c *Config) { c.HeaderTimeout, c.IdleTimeout = 300*time.Millisecond, 20*time.Second }))
 	for name, do := range map[string]func(c *raw){
 		"nothing":           func(*raw) {},
@@ -285,7 +286,7 @@ func TestSlowHeadsAreCutOff(t *testing.T) {
 }
 
 func TestAnIdleConnectionIsEnded(t *testing.T) {
-	b := newBackend(t, echo)
+	b := targettest.New(t, targettest.Echo)
 	g := start(t, b.URL, false, limits(func(c *Config) { c.IdleTimeout = 400 * time.Millisecond }))
 	c := g.dial()
 	c.Good(1)
@@ -306,7 +307,7 @@ func TestAnIdleConnectionIsEnded(t *testing.T) {
 
 func TestFlowControlIsEnforced(t *testing.T) {
 	hold := make(chan struct{})
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { <-hold })
+	b := targettest.New(t, func(w http.ResponseWriter, r *http.Request) { <-hold })
 	defer close(hold)
 	g := start(t, b.URL, false, limits(func(c *Config) { c.StreamWindow, c.ConnWindow = 64<<10, 128<<10 }))
 	c := g.dial()
@@ -326,27 +327,27 @@ func TestFlowControlIsEnforced(t *testing.T) {
 }
 
 func TestManyGoodClientsBesideBadOnes(t *testing.T) {
-	b := newBackend(t, echo)
+	b := targettest.New(t, targettest.Echo)
 	g := start(t, b.URL, true, limits(func(c *Config) { c.IdleTimeout, c.HeaderTimeout = 20*time.Second, 20*time.Second }))
 	for i := range 300 { // that begin something and leave it
-		nc, err := net.Dial("tcp", g.host)
+		nc, err := net.Dial("tcp", g.Host)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = nc.Close() }()
 		_, _ = io.WriteString(nc, http2.ClientPreface[:i%len(http2.ClientPreface)])
 	}
-	client := g.client()
+	client := g.Client()
 	for range 200 {
-		res, err := client.Get(g.url("/"))
-		if status, _ := read(t, res, err); status != 200 {
+		res, err := client.Get(g.URL("/"))
+		if status, _ := doortest.Read(t, res, err); status != 200 {
 			t.Fatal(status)
 		}
 	}
 }
 
 func TestTheHeadsThatAConnectionHoldsAreBounded(t *testing.T) {
-	b, letGo := gated(t)
+	b, letGo := targettest.Gated(t)
 	g := start(t, b.URL, false, patient, limits(func(c *Config) { c.HeaderBytes = 8 << 10 }))
 	c := g.dial()
 	head := with(get, "x-long", strings.Repeat("x", 7<<10))

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/sallyport/sallyport/internal/door/h2/frame"
+	"github.com/sallyport/sallyport/internal/door/targettest"
 )
 
 // plain is a backend that costs next to nothing: the same answer to every head.
@@ -119,7 +120,7 @@ func BenchmarkRequest(b *testing.B) {
 	for _, n := range []int{1, 10} {
 		b.Run(fmt.Sprintf("%d at a time", n), func(b *testing.B) {
 			g := start(b, plain(b), false, limits(func(c *Config) { c.IdleTimeout = time.Minute }))
-			g.done = nil
+			g.Quiet = true
 			l := newLoad(g)
 			for range 20 {
 				if err := l.round(n); err != nil {
@@ -140,14 +141,14 @@ func BenchmarkRequest(b *testing.B) {
 // BenchmarkDownload is a large body, flow control and all.
 func BenchmarkDownload(b *testing.B) {
 	const size = 10 << 20
-	backend := newBackend(b, sized(size))
+	backend := targettest.New(b, targettest.Sized(size))
 	g := start(b, backend.URL, true, limits(func(c *Config) { c.IdleTimeout = time.Minute }))
-	g.done = nil
-	client := g.client()
+	g.Quiet = true
+	client := g.Client()
 	b.SetBytes(size)
 	b.ReportAllocs()
 	for b.Loop() {
-		res, err := client.Get(g.url("/"))
+		res, err := client.Get(g.URL("/"))
 		if err != nil {
 			b.Fatal(err)
 		}

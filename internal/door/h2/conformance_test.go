@@ -8,11 +8,12 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/sallyport/sallyport/internal/door/h2/h2test"
+	"github.com/sallyport/sallyport/internal/door/targettest"
 )
 
 // TestHTTP2IsSpokenAsTheStandardSays holds the engine to every case there is.
 func TestHTTP2IsSpokenAsTheStandardSays(t *testing.T) {
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+	b := targettest.New(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		_, _ = w.Write(append([]byte("got "), body...))
 	})
@@ -25,7 +26,7 @@ func TestHTTP2IsSpokenAsTheStandardSays(t *testing.T) {
 }
 
 func TestStreamsBeyondTheLimitAreRefused(t *testing.T) {
-	b, letGo := gated(t)
+	b, letGo := targettest.Gated(t)
 	g := start(t, b.URL, false, limits(func(c *Config) { c.Streams = 3 }))
 	c := g.dial()
 	for i := range uint32(4) {

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/sallyport/sallyport/internal/door/doortest"
+	"github.com/sallyport/sallyport/internal/door/targettest"
 )
 
 // uploads is how many uploads are remembered on the door's only connection.
@@ -21,8 +24,8 @@ func (g *rig) uploads() (n int) {
 }
 
 func TestAnEarlyAnswerIsHeardBeforeItsUploadIsEnded(t *testing.T) {
-	b := newBackend(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) })
-	refuse := func(w *world) { w.set.Routes[0].Paths = []string{"/elsewhere"} }
+	b := targettest.New(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) })
+	refuse := func(w *world) { w.Set.Routes[0].Paths = []string{"/elsewhere"} }
 	g := start(t, b.URL, false, refuse)
 	end := func(e event) bool { return e.Kind == "rst" || e.Kind == "pong" }
 	for name, act := range map[string]func(c *raw){
@@ -59,28 +62,28 @@ func TestAnEarlyAnswerIsHeardBeforeItsUploadIsEnded(t *testing.T) {
 }
 
 func TestAnUploadEndsWhenItsCredentialExpires(t *testing.T) {
-	b := newBackend(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	b := targettest.New(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	g := start(t, b.URL, false)
-	g.user, g.expires = alice(), time.Now().Add(300*time.Millisecond)
+	g.User, g.Expires = doortest.Principal("alice"), time.Now().Add(300*time.Millisecond)
 	c := g.dial()
 	c.Open(1)
 	c.Frame(http2.FrameData, 0, 1, 'x')
 	if e := c.Until("the end", func(e event) bool { return e.Kind == "rst" }); e.Code != http2.ErrCodeInternal {
 		t.Error(e)
 	}
-	if r := g.completion(); !strings.Contains(r.Detail, "expired") {
+	if r := g.Completion(); !strings.Contains(r.Detail, "expired") {
 		t.Errorf("%+v", r)
 	}
 }
 
 func TestWorkersThatHaveNothingToDoGo(t *testing.T) {
-	b, letGo := gated(t)
+	b, letGo := targettest.Gated(t)
 	g := start(t, b.URL, false)
 	c := g.dial()
 	for i := range uint32(100) {
 		c.Request(2*i+1, true, get...)
 	}
-	for end := time.Now().Add(10 * time.Second); b.count() < 100 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); b.Count() < 100 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 	}
 	letGo()
 	for i := range uint32(100) {

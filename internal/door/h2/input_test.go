@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/door/h2/frame"
+	"github.com/sallyport/sallyport/internal/door/targettest"
 )
 
 func TestASmallBodyGoesOnWithItsLengthWhereverItsFrameIsTorn(t *testing.T) {
-	b := newBackend(t, echo)
+	b := targettest.New(t, targettest.Echo)
 	g := start(t, b.URL, true, patient)
 	c := g.dial()
 	id := uint32(1)
@@ -20,7 +21,7 @@ func TestASmallBodyGoesOnWithItsLengthWhereverItsFrameIsTorn(t *testing.T) {
 		c.Must(err)
 		c.Answer(id)
 		id += 2
-		return b.last().ContentLength
+		return b.Last().ContentLength
 	}
 	for _, n := range []int{1, 100, smallInput - 120, smallInput - 60, smallInput - 30, smallInput, 2 * smallInput, 16000} {
 		// The rest is waited for a moment, not for ever: on a busy machine it may come later.
@@ -35,7 +36,7 @@ func TestASmallBodyGoesOnWithItsLengthWhereverItsFrameIsTorn(t *testing.T) {
 }
 
 func TestAFrameThatIsTornAndNeverGoesOnIsNotWaitedForForEver(t *testing.T) {
-	b := newBackend(t, echo)
+	b := targettest.New(t, targettest.Echo)
 	g := start(t, b.URL, true, limits(func(c *Config) { c.IdleTimeout = 20 * time.Second }))
 	c := g.dial()
 	c.Good(1)
@@ -52,11 +53,11 @@ func TestAFrameThatIsTornAndNeverGoesOnIsNotWaitedForForEver(t *testing.T) {
 }
 
 func TestAConnectionThatWaitsHoldsNoBuffer(t *testing.T) {
-	b, letGo := gated(t)
+	b, letGo := targettest.Gated(t)
 	g := start(t, b.URL, true, patient)
 	c := g.dial()
 	c.Request(1, true, get...)
-	for end := time.Now().Add(5 * time.Second); b.count() == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); b.Count() == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	time.Sleep(20 * time.Millisecond)
 	for _, s := range g.server.all(nil) {

@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sallyport/sallyport/internal/door/targettest"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
 func TestOddButLegitimateRequestsPass(t *testing.T) {
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Method, " ", r.Host, r.RequestURI) })
+	b := targettest.New(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Method, " ", r.Host, r.RequestURI) })
 	g := start(t, b.URL, false, route(func(r *model.Route) { r.Path = model.PathVerbatim }))
 	c := g.dial()
 	for i, x := range []struct {
@@ -29,34 +30,34 @@ func TestOddButLegitimateRequestsPass(t *testing.T) {
 			t.Errorf("%v: %s%q", x.pairs, fields, body)
 		}
 	}
-	if h := b.last().Header; h.Get("Priority") != "u=1" {
+	if h := b.Last().Header; h.Get("Priority") != "u=1" {
 		t.Errorf("%v", h)
 	}
 }
 
 func TestAMalformedRequestIsRecordedAndNeverForwarded(t *testing.T) {
-	b := newBackend(t, echo)
+	b := targettest.New(t, targettest.Echo)
 	g := start(t, b.URL, false)
 	c := g.dial()
 	c.Request(1, true, with(get, "X", "y")...)
 	if fields, body, _ := c.Answer(1); !strings.Contains(fields, "x-request-id: ") || !strings.Contains(body, "request_malformed") {
 		t.Errorf("%s%s", fields, body)
 	}
-	if r := g.completion(); r.Status != 400 {
+	if r := g.Completion(); r.Status != 400 {
 		t.Errorf("%+v", r)
 	}
-	if d := g.decisions(); len(d) != 1 || d[0] != "GET request_malformed" || b.count() != 0 {
-		t.Errorf("%v, %d forwarded", d, b.count())
+	if d := g.Verdicts(); len(d) != 1 || d[0] != "GET request_malformed" || b.Count() != 0 {
+		t.Errorf("%v, %d forwarded", d, b.Count())
 	}
 }
 
 func TestCookieCrumbsAreJoinedBeforeAnythingIsDecided(t *testing.T) {
-	b := newBackend(t, echo)
+	b := targettest.New(t, targettest.Echo)
 	g := start(t, b.URL, false)
 	c := g.dial()
 	c.Request(1, true, with(get, "cookie", "a=1", "x", "y", "cookie", "b=2", "cookie", "__Host-sallyport=stolen")...)
 	c.Answer(1)
-	if got := b.last().Header["Cookie"]; len(got) != 1 || got[0] != "a=1; b=2" {
+	if got := b.Last().Header["Cookie"]; len(got) != 1 || got[0] != "a=1; b=2" {
 		t.Errorf("%q", got)
 	}
 }

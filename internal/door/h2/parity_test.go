@@ -13,13 +13,15 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/sallyport/sallyport/internal/door/doortest"
 	"github.com/sallyport/sallyport/internal/door/standard"
+	"github.com/sallyport/sallyport/internal/door/targettest"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
 // second serves the same gate, and the same way out, by the standard library.
 func (g *rig) second(t *testing.T, local func(string, string) http.Handler) *rig {
-	d := standard.New(standard.Config{}, standard.Deps{Gate: g.journey, Streams: g.streams, Pools: g.pools, Local: local, Now: time.Now})
+	d := standard.New(standard.Config{}, standard.Deps{Gate: g.Journey, Streams: g.Streams, Pools: g.Pools, Local: local, Now: time.Now})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +31,7 @@ func (g *rig) second(t *testing.T, local func(string, string) http.Handler) *rig
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(ln) }()
 	t.Cleanup(func() { _ = srv.Close(); <-done })
-	return &rig{t: t, journey: g.journey, host: ln.Addr().String()}
+	return &rig{Rig: &doortest.Rig{T: t, World: g.World, Running: doortest.Running{Host: ln.Addr().String()}}}
 }
 
 var unique = regexp.MustCompile(`[0-9a-f]{32}|127\.0\.0\.1:[0-9]+`)
@@ -70,7 +72,7 @@ func outcome(c *raw, id uint32) string {
 }
 
 func TestBothEnginesGiveTheSameAnswers(t *testing.T) {
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+	b := targettest.New(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		h := w.Header()
 		switch r.URL.Path {
@@ -116,7 +118,7 @@ func TestBothEnginesGiveTheSameAnswers(t *testing.T) {
 		r.BodyBytes, r.Methods = &limit, []string{"GET", "POST", "OPTIONS", "PURGE"}
 		r.CORS = &model.CORS{Origins: []string{"https://app.example"}, Methods: []string{"POST"}}
 		r.CORS.Defaults()
-	}), func(w *world) { w.deps.Local = local })
+	}), func(w *world) { w.Local = local })
 	other := g.second(t, local)
 	head := func(method, path string, more ...string) []string {
 		return append([]string{":method", method, ":scheme", "https", ":path", path, ":authority", "api.example.com"}, more...)
@@ -160,7 +162,7 @@ func TestBothEnginesGiveTheSameAnswers(t *testing.T) {
 		{"no host", []string{":method", "GET", ":scheme", "https", ":path", "/"}, ""},
 		{"OPTIONS for the last stop", head("OPTIONS", "/", "max-forwards", "0"), ""},
 		{"OPTIONS for the last stop but four", head("OPTIONS", "/", "max-forwards", "5"), ""},
-		{"a loop", head("GET", "/", "cdn-loop", "test"), ""},
+		{"a loop", head("GET", "/", "cdn-loop", "gw.test"), ""},
 		{"expecting what is there", head("POST", "/", "expect", "100-continue", "content-length", "1"), "x"},
 		{"a gRPC call that is refused", head("DELETE", "/", "content-type", "application/grpc"), ""},
 		{"hop-by-hop fields of HTTP/1.1", head("GET", "/", "proxy-authorization", "x", "http2-settings", "AAA"), ""},

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/sallyport/sallyport/internal/door/targettest"
 )
 
 // TestThePublicSuite runs h2spec where it is installed.
@@ -14,10 +16,10 @@ func TestThePublicSuite(t *testing.T) {
 	if err != nil {
 		t.Skip("h2spec is not installed")
 	}
-	b := newBackend(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello, whoever reads this")) })
+	b := targettest.New(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello, whoever reads this")) })
 	for _, secure := range []bool{false, true} {
 		g := start(t, b.URL, secure)
-		host, port, _ := net.SplitHostPort(g.host)
+		host, port, _ := net.SplitHostPort(g.Host)
 		args := []string{"--strict", "-h", host, "-p", port, "-o", "2"}
 		if secure {
 			args = append(args, "-t", "-k")

@@ -11,13 +11,13 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/sallyport/sallyport/internal/door/targettest"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
@@ -71,83 +71,23 @@ func code(err error) model.Code {
 // raw is a backend that is not HTTP: what it does is in the test. It counts the
 // request heads that it saw.
 type raw struct {
-	ln    net.Listener
+	at    string
 	heads atomic.Int64
-	wait  sync.WaitGroup
 }
 
 func newRaw(t *testing.T, serve func(c net.Conn, r *bufio.Reader, head string)) *raw {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &raw{ln: ln}
-	var mu sync.Mutex
-	open := map[net.Conn]bool{}
-	b.wait.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			open[c] = true
-			mu.Unlock()
-			b.wait.Go(func() {
-				defer func() { _ = c.Close() }()
-				r := bufio.NewReader(c)
-				for {
-					head, err := readHead(r)
-					if err != nil {
-						return
-					}
-					b.heads.Add(1)
-					serve(c, r, head)
-				}
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = ln.Close()
-		mu.Lock()
-		for c := range open {
-			_ = c.Close()
-		}
-		mu.Unlock()
-		b.wait.Wait()
+	b := &raw{}
+	b.at = targettest.Raw(t, func(c net.Conn, r *bufio.Reader, head string) {
+		b.heads.Add(1)
+		serve(c, r, head)
 	})
 	return b
 }
 
-func (b *raw) url() string { return "http://" + b.ln.Addr().String() }
-
-func readHead(r *bufio.Reader) (string, error) {
-	var head strings.Builder
-	for {
-		line, err := r.ReadString('\n')
-		head.WriteString(line)
-		if err != nil {
-			return "", err
-		}
-		if line == "\r\n" {
-			return head.String(), nil
-		}
-	}
-}
+func (b *raw) url() string { return b.at }
 
 func closed(c net.Conn) { _ = c.Close() }
-
-// nobody is an address that refuses connections.
-func nobody(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return "http://" + ln.Addr().String()
-}
 
 func TestWhatIsSentIsWhatWasDecided(t *testing.T) {
 	heads := make(chan string, 10)
@@ -191,7 +131,7 @@ func TestTargetsThatCannotBeReachedAreSaidSo(t *testing.T) {
 	defer func() { _ = hang.Close() }()
 	silent := service("http://" + hang.Addr().String())
 	silent.Timeouts.Response = model.Duration(200 * time.Millisecond)
-	zero := service(nobody(t))
+	zero := service(targettest.Nobody(t))
 	zero.Targets[0].Weight = 0
 	unknown := service("http://nobody.invalid")
 	opt := Options{Lookup: func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") }}
@@ -199,7 +139,7 @@ func TestTargetsThatCannotBeReachedAreSaidSo(t *testing.T) {
 		s    *model.Service
 		want model.Code
 	}{
-		"a refused connection":  {service(nobody(t)), model.UpstreamUnreachable},
+		"a refused connection":  {service(targettest.Nobody(t)), model.UpstreamUnreachable},
 		"a target that is mute": {silent, model.UpstreamTimeout},
 		"a name without record": {unknown, model.UpstreamUnreachable},
 		"no target with weight": {zero, model.UpstreamUnreachable},
@@ -367,7 +307,7 @@ func TestADeadTargetFailsNoRequestWhileAnotherLives(t *testing.T) {
 		_, _ = io.Copy(w, r.Body)
 	}))
 	defer live.Close()
-	s := service(nobody(t), live.URL)
+	s := service(targettest.Nobody(t), live.URL)
 	s.Retries = 0 // a connection that was refused has cost nobody anything
 	p := pools(t, s, Options{})
 	for i := range 50 {

@@ -1,4 +1,4 @@
-package h2
+package doortest
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
@@ -52,22 +53,28 @@ func grpcService(t *testing.T) (string, *health.Server) {
 	return "http://" + ln.Addr().String(), h
 }
 
-func (g *rig) grpc() (*grpc.ClientConn, context.Context) {
-	conn, err := grpc.NewClient(g.host, grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(g.ca, "localhost")))
+func overHTTP2(s *model.Service) { s.Protocol = model.HTTP2 }
+
+func (g *Rig) grpc() (*grpc.ClientConn, context.Context) {
+	g.T.Helper()
+	trust := insecure.NewCredentials()
+	if g.Roots != nil {
+		trust = credentials.NewClientTLSFromCert(g.Roots, "localhost")
+	}
+	conn, err := grpc.NewClient(g.Host, grpc.WithTransportCredentials(trust))
 	if err != nil {
-		g.t.Fatal(err)
+		g.T.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	g.t.Cleanup(func() { cancel(); _ = conn.Close() })
+	g.T.Cleanup(func() { cancel(); _ = conn.Close() })
 	return conn, ctx
 }
 
-func TestGRPCPasses(t *testing.T) {
+func grpcPasses(t *testing.T, d Door) {
 	url, h := grpcService(t)
 	h.SetServingStatus("orders", healthpb.HealthCheckResponse_SERVING)
 	limit := model.Size(1) // from which calls of an http2 service are exempt
-	g := start(t, url, true, serviceOf(func(s *model.Service) { s.Protocol = model.HTTP2 }),
-		route(func(r *model.Route) { r.BodyBytes = &limit }))
+	g := d.start(t, url, Service(overHTTP2), Route(func(r *model.Route) { r.BodyBytes = &limit }))
 	conn, ctx := g.grpc()
 	c := healthpb.NewHealthClient(conn)
 	res, err := c.Check(ctx, &healthpb.HealthCheckRequest{Service: "orders"})
@@ -92,15 +99,16 @@ func TestGRPCPasses(t *testing.T) {
 		}
 		h.SetServingStatus("orders", next)
 	}
-	g.refuse.Store(true)
+	// A refusal is an HTTP status, which gRPC clients know how to read.
+	g.Full.Store(true)
 	if _, err := c.Check(ctx, &healthpb.HealthCheckRequest{}); status.Code(err) != codes.Unavailable {
 		t.Errorf("refused: %v", err)
 	}
 }
 
-func TestGRPCStreamsBothWays(t *testing.T) {
+func grpcStreams(t *testing.T, d Door) {
 	url, _ := grpcService(t)
-	g := start(t, url, true, serviceOf(func(s *model.Service) { s.Protocol = model.HTTP2 }))
+	g := d.start(t, url, Service(overHTTP2))
 	conn, ctx := g.grpc()
 	errs := make(chan error, 20)
 	for i := range 20 {
