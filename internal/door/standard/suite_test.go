@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // serve opens the door of a rig as the gateway does, behind a listener.
 func serve(g *doortest.Rig) doortest.Running {
 	dir := g.T.TempDir()
-	conf := listen.Config{Address: "127.0.0.1:0", Limits: listen.Limits{IdleTimeout: 2 * time.Second}}
+	conf := listen.Config{Address: "127.0.0.1:0", Limits: listen.Limits{IdleTimeout: 4 * g.Idle}}
 	if g.Secure {
 		conf.TLS = &listen.TLS{SelfSigned: true, Dir: dir}
 	}
