@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/door"
 	"github.com/sallyport/sallyport/internal/door/h1"
 	"github.com/sallyport/sallyport/internal/door/h2"
 	"github.com/sallyport/sallyport/internal/door/standard"
@@ -121,21 +122,20 @@ func (g *Gateway) adminCertificate(r *http.Request) *x509.Certificate {
 
 func (g *Gateway) proxy(l *opened) listen.Handlers {
 	lim := g.cfg.Limits
-	var shake standard.Handshake
+	deps := door.Deps{Gate: g.journey, Streams: g.streams, Local: g.local, Now: time.Now, Log: g.log,
+		Panicked: func() { g.metrics.Security("panic") }}
 	if l.Secure() {
-		shake = l.Listener
+		deps.TLS = l.Listener
 	}
-	d := standard.New(standard.Config{IdleTimeout: lim.IdleTimeout.D()}, standard.Deps{Gate: g.journey, Streams: g.streams,
-		Pools: g.pools, Local: g.local, TLS: shake, Now: time.Now, Log: g.log, Panicked: func() { g.metrics.Security("panic") }})
+	d := standard.New(standard.Config{IdleTimeout: lim.IdleTimeout.D()}, standard.Deps{Deps: deps, Pools: g.pools})
 	h := listen.Handlers{HTTP: d, ConnContext: d.ConnContext, Drain: d.Drain}
 	if g.opt.Standard {
 		return h
 	}
 	l.h1 = h1.New(h1.Config{HeaderBytes: int(lim.HeaderBytes), HeaderTimeout: lim.HeaderTimeout.D(), IdleTimeout: lim.IdleTimeout.D()},
-		h1.Deps{Gate: g.journey, Streams: g.streams, Ways: g.pools, Local: g.local, TLS: shake, Now: time.Now})
+		h1.Deps{Deps: deps, Ways: g.pools})
 	l.h2 = h2.New(h2.Config{HeaderBytes: int(lim.HeaderBytes), HeaderTimeout: lim.HeaderTimeout.D(), IdleTimeout: lim.IdleTimeout.D()},
-		h2.Deps{Gate: g.journey, Streams: g.streams, Ways: g.pools, Local: g.local, TLS: shake, Now: time.Now, Log: g.log,
-			Panicked: func() { g.metrics.Security("panic") }})
+		h2.Deps{Deps: deps, Ways: g.pools})
 	h.Conn, h.Conn2 = l.h1.ServeConn, l.h2.ServeConn
 	h.Drain = func() { d.Drain(); l.h1.Drain(); l.h2.Drain() }
 	return h

@@ -2,7 +2,6 @@ package doortest
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"net/http"
 	"sync/atomic"
@@ -17,18 +16,12 @@ import (
 	"github.com/sallyport/sallyport/internal/record"
 )
 
-// Handshake is what doors ask of a listener.
-type Handshake interface {
-	Facts(state *tls.ConnectionState) *model.TLSFacts
-	Misdirected(serverName, host string) bool
-}
-
 // World is what a test may change before a door opens.
 type World struct {
 	*Journey
 	Set          *model.Set
 	Local        func(host, path string) http.Handler
-	TLS          Handshake
+	TLS          door.Handshake
 	Idle, Header time.Duration // the door's limits of time
 	Secure       bool          // over TLS
 	HTTP2        bool          // what Client speaks
@@ -113,8 +106,10 @@ func Open(t testing.TB, w *World, serve func(*Rig) Running) *Rig {
 	return g
 }
 
-// Panicked is of every door's Deps.
-func (g *Rig) Panicked() { g.Panics.Add(1) }
+// Deps are what the door needs, but for its way out, which is Pools.
+func (g *Rig) Deps() door.Deps {
+	return door.Deps{Gate: g.Journey, Streams: g.Streams, Local: g.Local, TLS: g.TLS, Now: time.Now, Panicked: func() { g.Panics.Add(1) }}
+}
 
 // Completion waits for the next request's end.
 func (g *Rig) Completion() record.Completion {

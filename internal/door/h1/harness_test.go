@@ -69,7 +69,7 @@ func start(t testing.TB, target string, options ...option) *rig {
 const protocol = "http/1.1"
 
 func engine(g *doortest.Rig, cfg Config) *Server {
-	return New(cfg, Deps{Gate: g.Journey, Streams: g.Streams, Ways: g.Pools, Local: g.Local, TLS: g.TLS, Now: time.Now, Panicked: g.Panicked})
+	return New(cfg, Deps{Deps: g.Deps(), Ways: g.Pools})
 }
 
 // TestItIsADoor holds the engine to what every door does, and every door that

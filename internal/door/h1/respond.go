@@ -3,7 +3,6 @@ package h1
 import (
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/problem"
@@ -116,18 +115,4 @@ func (c *conn) connection() {
 	}
 }
 
-// stamp is one second's Date, so that it is formatted once a second.
-type stamp struct {
-	second int64
-	text   string
-}
-
-func (s *Server) date() string {
-	now := s.clock.Load() / int64(time.Second)
-	d := s.dated.Load()
-	if d == nil || d.second != now {
-		d = &stamp{now, time.Unix(now, 0).UTC().Format(http.TimeFormat)}
-		s.dated.Store(d)
-	}
-	return d.text
-}
+func (s *Server) date() string { return s.dates.At(s.clock.Load()) }

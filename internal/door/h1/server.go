@@ -2,17 +2,13 @@ package h1
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/door"
-	"github.com/sallyport/sallyport/internal/model"
 )
 
 // Config are the limits of the door. The zero value of a field means its default.
@@ -38,26 +34,10 @@ func (c *Config) defaults() {
 	}
 }
 
-// Handshake tells the facts of a connection's TLS handshake, and whether a Host
-// may be asked for over it; listen provides it.
-type Handshake interface {
-	Facts(state *tls.ConnectionState) *model.TLSFacts
-	Misdirected(serverName, host string) bool
-}
-
-// Deps are what the door needs. All are required but Local, TLS, Log and Panicked.
+// Deps are what the door needs. All are required but what door.Deps says.
 type Deps struct {
-	Gate    door.Gate
-	Streams *door.Streams
-	Ways    Ways
-	// Local gives the handler of the gateway's own path on a host, nil for every
-	// other path; host is as received.
-	Local func(host, path string) http.Handler
-	TLS   Handshake
-	Now   func() time.Time
-	Log   *slog.Logger
-	// Panicked counts a request that met a fault in the gateway's code.
-	Panicked func()
+	door.Deps
+	Ways Ways
 }
 
 // Server serves connections. Make one with New.
@@ -74,7 +54,7 @@ type Server struct {
 	draining atomic.Bool
 	ctx      context.Context
 	stop     context.CancelFunc
-	dated    atomic.Pointer[stamp]
+	dates    door.Dates
 	clock    atomic.Int64 // unix nanoseconds of the last tick
 }
 
@@ -82,15 +62,7 @@ type Server struct {
 // runs until Shutdown.
 func New(cfg Config, deps Deps) *Server {
 	cfg.defaults()
-	if deps.Local == nil {
-		deps.Local = func(string, string) http.Handler { return nil }
-	}
-	if deps.Log == nil {
-		deps.Log = slog.New(slog.DiscardHandler)
-	}
-	if deps.Panicked == nil {
-		deps.Panicked = func() {}
-	}
+	deps.Defaults()
 	s := &Server{cfg: cfg, deps: deps, conns: map[*conn]struct{}{}, asleep: map[uint64]*sleeper{}, poller: newPoller()}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.clock.Store(time.Now().UnixNano())

@@ -197,7 +197,7 @@ func newComparison(f *testing.F) *comparison {
 		f.Fatal(faults)
 	}
 	g.l = &listening{plan: plan}
-	g.server = New(Config{}, Deps{Gate: g.l, Streams: door.NewStreams(time.Now), Ways: g.l, Now: time.Now, Panicked: func() { g.panics.Add(1) }})
+	g.server = New(Config{}, Deps{Deps: door.Deps{Gate: g.l, Streams: door.NewStreams(time.Now), Now: time.Now, Panicked: func() { g.panics.Add(1) }}, Ways: g.l})
 	f.Cleanup(func() { _ = g.server.Shutdown(context.Background()) })
 	return g
 }

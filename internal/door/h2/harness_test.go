@@ -47,7 +47,7 @@ func start(t testing.TB, backend string, secure bool, options ...option) *rig {
 }
 
 func engine(g *doortest.Rig, cfg Config) *Server {
-	return New(cfg, Deps{Gate: g.Journey, Streams: g.Streams, Ways: g.Pools, Local: g.Local, TLS: g.TLS, Now: time.Now, Panicked: g.Panicked})
+	return New(cfg, Deps{Deps: g.Deps(), Ways: g.Pools})
 }
 
 // served closes a connection that it has served.

@@ -9,7 +9,6 @@ import (
 	"sort"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 
@@ -20,8 +19,8 @@ import (
 )
 
 // second serves the same gate, and the same way out, by the standard library.
-func (g *rig) second(t *testing.T, local func(string, string) http.Handler) *rig {
-	d := standard.New(standard.Config{}, standard.Deps{Gate: g.Journey, Streams: g.Streams, Pools: g.Pools, Local: local, Now: time.Now})
+func (g *rig) second(t *testing.T) *rig {
+	d := standard.New(standard.Config{}, standard.Deps{Deps: g.Deps(), Pools: g.Pools})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +118,7 @@ func TestBothEnginesGiveTheSameAnswers(t *testing.T) {
 		r.CORS = &model.CORS{Origins: []string{"https://app.example"}, Methods: []string{"POST"}}
 		r.CORS.Defaults()
 	}), func(w *world) { w.Local = local })
-	other := g.second(t, local)
+	other := g.second(t)
 	head := func(method, path string, more ...string) []string {
 		return append([]string{":method", method, ":scheme", "https", ":path", path, ":authority", "api.example.com"}, more...)
 	}

@@ -2,11 +2,8 @@ package h2
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,32 +40,16 @@ func (c *Config) defaults() {
 	}
 }
 
-// Handshake tells the facts of a connection's TLS handshake, and whether a host
-// may be asked for over it; listen provides it.
-type Handshake interface {
-	Facts(state *tls.ConnectionState) *model.TLSFacts
-	Misdirected(serverName, host string) bool
-}
-
 // Ways are the ways out to the services.
 type Ways interface {
 	Direct(ctx context.Context, s *model.Service, key string) (upstream.Direct, bool)
 	Forward(ctx context.Context, s *model.Service, r *upstream.Request) (*upstream.Response, error)
 }
 
-// Deps are what the door needs. All are required but Local, TLS, Log and Panicked.
+// Deps are what the door needs. All are required but what door.Deps says.
 type Deps struct {
-	Gate    door.Gate
-	Streams *door.Streams
-	Ways    Ways
-	// Local are the gateway's own paths, answered before routing; nil entries and
-	// other paths below /.sallyport/ are not there.
-	Local func(host, path string) http.Handler
-	TLS   Handshake
-	Now   func() time.Time
-	Log   *slog.Logger
-	// Panicked counts a request that met a fault in the gateway's code.
-	Panicked func()
+	door.Deps
+	Ways Ways
 }
 
 // Server serves connections. Make one with New.
@@ -78,7 +59,7 @@ type Server struct {
 	workers workers
 	streams sync.Pool // of *stream
 	clock   atomic.Int64
-	dated   atomic.Pointer[stamp]
+	dates   door.Dates
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -91,15 +72,7 @@ type Server struct {
 // New makes a server and starts its clock, which ends what outlives its limits.
 func New(cfg Config, deps Deps) *Server {
 	cfg.defaults()
-	if deps.Local == nil {
-		deps.Local = func(string, string) http.Handler { return nil }
-	}
-	if deps.Log == nil {
-		deps.Log = slog.New(slog.DiscardHandler)
-	}
-	if deps.Panicked == nil {
-		deps.Panicked = func() {}
-	}
+	deps.Defaults()
 	s := &Server{cfg: cfg, deps: deps, conns: map[*conn]struct{}{}}
 	s.workers.jobs = make(chan job)
 	s.streams.New = func() any { return newStream() }
@@ -234,18 +207,4 @@ func (s *Server) Open() int {
 	return len(s.conns)
 }
 
-// stamp is one second's Date, so that it is formatted once a second.
-type stamp struct {
-	second int64
-	text   string
-}
-
-func (s *Server) date() string {
-	now := s.clock.Load() / int64(time.Second)
-	d := s.dated.Load()
-	if d == nil || d.second != now {
-		d = &stamp{now, time.Unix(now, 0).UTC().Format(http.TimeFormat)}
-		s.dated.Store(d)
-	}
-	return d.text
-}
+func (s *Server) date() string { return s.dates.At(s.clock.Load()) }

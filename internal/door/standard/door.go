@@ -3,7 +3,6 @@ package standard
 import (
 	"context"
 	"crypto/tls"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -16,26 +15,10 @@ import (
 	"github.com/sallyport/sallyport/internal/model"
 )
 
-// Handshake tells the facts of a connection's TLS handshake, and whether a Host
-// may be asked for over it; listen provides it.
-type Handshake interface {
-	Facts(state *tls.ConnectionState) *model.TLSFacts
-	Misdirected(serverName, host string) bool
-}
-
-// Deps are what the door needs. All are required but Local, TLS, Log and Panicked.
+// Deps are what the door needs. All are required but what door.Deps says.
 type Deps struct {
-	Gate    door.Gate
-	Streams *door.Streams
-	Pools   *upstream.Pools
-	// Local gives the handler of the gateway's own path on a host, nil for every
-	// other path; host is as received.
-	Local func(host, path string) http.Handler
-	TLS   Handshake
-	Now   func() time.Time
-	Log   *slog.Logger
-	// Panicked counts a request that met a fault in the gateway's code.
-	Panicked func()
+	door.Deps
+	Pools *upstream.Pools
 }
 
 // Config are the limits of the door. The zero value of a field means its default.
@@ -55,15 +38,7 @@ func New(c Config, d Deps) *Door {
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = 90 * time.Second
 	}
-	if d.Log == nil {
-		d.Log = slog.New(slog.DiscardHandler)
-	}
-	if d.Local == nil {
-		d.Local = func(string, string) http.Handler { return nil }
-	}
-	if d.Panicked == nil {
-		d.Panicked = func() {}
-	}
+	d.Defaults()
 	return &Door{deps: d, idle: c.IdleTimeout}
 }
 

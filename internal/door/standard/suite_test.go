@@ -26,7 +26,7 @@ func serve(g *doortest.Rig) doortest.Running {
 	if err != nil {
 		g.T.Fatal(err)
 	}
-	deps := Deps{Gate: g.Journey, Streams: g.Streams, Pools: g.Pools, Local: g.Local, TLS: g.TLS, Now: time.Now, Panicked: g.Panicked}
+	deps := Deps{Deps: g.Deps(), Pools: g.Pools}
 	r := doortest.Running{Host: l.Addr().String(), Drain: l.Drain}
 	if g.Secure {
 		if deps.TLS == nil {
