@@ -204,20 +204,26 @@ func TestABackendThatMisbehavesHarmsNobodyElse(t *testing.T) {
 		for _, who := range []string{"alice", "bob"} { // the first password check is slow
 			g.get(t, who, "/api").expect(t, who, 200, "")
 		}
-		before := g.metric(t, "go_goroutines")
-		alone := g.sample(t, counts(200, 3000))
-		var beside tally
-		var c crew
-		c.work(2, func(w, i int) {
-			client := g.client
-			if w == 1 {
-				client = g.h2
-			}
-			begin := time.Now()
-			a, err := exchange(client, "GET", g.url("/good"), "")
-			beside.note(a, err, time.Since(begin))
-			time.Sleep(2 * time.Millisecond)
-		})
+		running := g.metric(t, "go_goroutines")
+		var alone, beside tally
+		others := func(to *tally) *crew {
+			var c crew
+			c.work(2, func(w, i int) {
+				client := g.client
+				if w == 1 {
+					client = g.h2
+				}
+				begin := time.Now()
+				a, err := exchange(client, "GET", g.url("/good"), "")
+				to.note(a, err, time.Since(begin))
+				time.Sleep(2 * time.Millisecond)
+			})
+			return &c
+		}
+		before := others(&alone)
+		time.Sleep(time.Duration(counts(1, 20)) * time.Second)
+		before.end()
+		c := others(&beside)
 		for round := range counts(1, 20) {
 			var wg sync.WaitGroup
 			room := make(chan struct{}, 8)
@@ -236,28 +242,15 @@ func TestABackendThatMisbehavesHarmsNobodyElse(t *testing.T) {
 		}
 		c.end()
 		beside.only(t, "other routes", 200)
-		t.Logf("other routes, before: %s; meanwhile: %v", spread(alone), &beside)
+		t.Logf("other routes, before: %v; meanwhile: %v", &alone, &beside)
 		if soak() {
-			limit := percentile(alone, 0.99)
+			limit := percentile(alone.times, 0.99)
 			if p := percentile(beside.times, 0.99); float64(p) > 1.1*float64(limit) {
 				t.Errorf("the p99 of other routes is %v, more than 1.1 times %v", p, limit)
 			}
 		}
-		g.calm(t, before)
+		g.calm(t, running)
 	})
-}
-
-// sample are the times of requests with nothing else going on.
-func (g *gateway) sample(t testing.TB, n int) (list []time.Duration) {
-	t.Helper()
-	for range n {
-		begin := time.Now()
-		if a := g.get(t, "", "/good"); a.status != 200 {
-			t.Fatalf("/good: %d %s", a.status, a.body)
-		}
-		list = append(list, time.Since(begin))
-	}
-	return list
 }
 
 func (m *misdeed) try(t *testing.T, g *gateway, h *hostile, client *http.Client, how, method string, i, round int) {
