@@ -183,10 +183,10 @@ func misdeeds() []misdeed {
 func TestABackendThatMisbehavesHarmsNobodyElse(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		seeded(t)
-		good := newLedger(t, nil)
+		good := newBystanders(t)
 		h := &hostile{seen: map[string]int{}}
 		list := misdeeds()
-		document := withBackend(everyone, good.URL) + "  - {name: good, paths: [/good], service: api, access: public}\n"
+		document := withBackend(everyone, good.backend) + "  - {name: good, paths: [/good], service: api, access: public}\n"
 		services := ""
 		for i, m := range list {
 			url := ""
@@ -198,32 +198,20 @@ func TestABackendThatMisbehavesHarmsNobodyElse(t *testing.T) {
 			services += fmt.Sprintf("  - {name: bad-%d, targets: [{url: %q}], timeouts: {connect: 500ms, response: 1s}}\n", i, url)
 			document += fmt.Sprintf("  - {name: bad-%d, paths: [/bad/%d], service: bad-%d}\n", i, i, i)
 		}
-		document = strings.Replace(document, "services: [{name: api, targets: [{url: \""+good.URL+"\"}]}]\n",
-			"services:\n  - {name: api, targets: [{url: \""+good.URL+"\"}]}\n"+services, 1)
+		document = strings.Replace(document, "services: [{name: api, targets: [{url: \""+good.backend+"\"}]}]\n",
+			"services:\n  - {name: api, targets: [{url: \""+good.backend+"\"}]}\n"+services, 1)
 		g := start(t, options{engine: engine, resources: document})
 		for _, who := range []string{"alice", "bob"} { // the first password check is slow
 			g.get(t, who, "/api").expect(t, who, 200, "")
 		}
 		running := g.metric(t, "go_goroutines")
-		var alone, beside tally
-		others := func(to *tally) *crew {
-			var c crew
-			c.work(2, func(w, i int) {
-				client := g.client
-				if w == 1 {
-					client = g.h2
-				}
-				begin := time.Now()
-				a, err := exchange(client, "GET", g.url("/good"), "")
-				to.note(a, err, time.Since(begin))
-				time.Sleep(2 * time.Millisecond)
-			})
-			return &c
-		}
-		before := others(&alone)
+		good.begin(t, g.url("/good"))
 		time.Sleep(time.Duration(counts(1, 20)) * time.Second)
-		before.end()
-		c := others(&beside)
+		alone := good.end(t)
+		if soak() {
+			yielding(t)
+		}
+		good.begin(t, g.url("/good"))
 		for round := range counts(1, 20) {
 			var wg sync.WaitGroup
 			room := make(chan struct{}, 8)
@@ -240,9 +228,9 @@ func TestABackendThatMisbehavesHarmsNobodyElse(t *testing.T) {
 			}
 			wg.Wait()
 		}
-		c.end()
+		beside := good.end(t)
 		beside.only(t, "other routes", 200)
-		t.Logf("other routes, before: %v; meanwhile: %v", &alone, &beside)
+		t.Logf("other routes, before: %v; meanwhile: %v", alone, beside)
 		if soak() {
 			limit := percentile(alone.times, 0.99)
 			if p := percentile(beside.times, 0.99); float64(p) > 1.1*float64(limit) {

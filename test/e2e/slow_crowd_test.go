@@ -23,14 +23,19 @@ import (
 const inCrowd = "SALLYPORT_E2E_CROWD"
 
 func TestMain(m *testing.M) {
-	if order := os.Getenv(inCrowd); order != "" {
-		if err := crowd(order); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+	var err error
+	switch order := os.Getenv(inCrowd); {
+	case order != "":
+		err = crowd(order)
+	case os.Getenv(areBystanders) != "":
+		err = bystanders()
+	default:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // report is what became of a crowd: how many clients of each kind there were, and how
