@@ -158,7 +158,7 @@ func (s *surfer) leave(address string) *page {
 	s.t.Helper()
 	p := s.get(address)
 	if !strings.HasPrefix(p.at.Path, "/interaction/") {
-		s.t.Fatalf("%s leads to no provider, but to %s: %d %s", address, p.at, p.status, tail(p.body, 500))
+		s.t.Fatalf("%s leads to no provider, but to %s by way of %q: %d %v %s", address, p.at, p.way, p.status, p.header, tail(p.body, 500))
 	}
 	return p
 }
@@ -189,17 +189,15 @@ func (p *page) asked(t testing.TB) (s seen) {
 // step is one answer, with no redirect followed.
 func (s *surfer) step(address string, mods ...mod) *page {
 	s.t.Helper()
-	kept := s.client.Transport
-	defer func() { s.client.Transport = kept }()
-	first := true
-	s.client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+	client, first := *s.client, true // of its own: others may step at the same time
+	client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 		if !first {
 			return emptyAnswer(r), nil
 		}
 		first = false
-		return kept.RoundTrip(r)
+		return s.client.Transport.RoundTrip(r)
 	})
-	return s.get(address, mods...)
+	return (&surfer{t: s.t, client: &client, jar: s.jar}).get(address, mods...)
 }
 
 // emptyAnswer stands in for whoever must not be asked.
