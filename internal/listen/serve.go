@@ -56,7 +56,9 @@ func (l *Listener) Serve(h Handlers) error {
 	srv := &http.Server{Handler: h.HTTP, ConnContext: h.ConnContext, DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout: l.conf.Limits.HeaderTimeout, IdleTimeout: l.conf.Limits.IdleTimeout,
 		MaxHeaderBytes: l.conf.Limits.HeaderBytes, ErrorLog: quiet(l.opt.Log), Protocols: both(),
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 250, MaxReceiveBufferPerStream: 256 << 10,
+		// Left to itself, net/http offers frames of 1 MiB, which no stream's window has
+		// room for, and whoever sends one is refused.
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 250, MaxReceiveBufferPerStream: 256 << 10, MaxReadFrameSize: 16 << 10,
 			MaxReceiveBufferPerConnection: 1 << 20, WriteByteTimeout: l.conf.Limits.IdleTimeout}}
 	if h.Conn != nil {
 		// Those connections are not wrapped, so it is net/http who says when one ends.
