@@ -1,5 +1,5 @@
 // Package e2e runs the built gateway in front of real programs: curl, nginx,
-// json-server, oidc-provider, SimpleSAMLphp, gRPC and WebSocket libraries, each on a free port of
+// json-server, oidc-provider, SimpleSAMLphp, h2spec, gRPC and WebSocket libraries, each on a free port of
 // the loopback interface and in a temporary folder.
 //
 // What counts is what the backend saw: a proxy can answer 400 after it has
