@@ -21,12 +21,16 @@ const (
 
 // claimsOf is what a directory says of a user, as claims: each attribute by its
 // name, one value as a text and several as a list; the entry's name as dn; and the
-// username, as it is kept there, as preferred_username.
-// It is errMany where values are left out of what gives groups or roles.
+// username, as it is kept there, as preferred_username. The error is errMany where
+// values of what gives groups or roles would be left out.
 func claimsOf(p *model.IdentityProvider, e *ldap.Entry, typed string) (map[string]any, error) {
 	claims := map[string]any{}
 	text := 0
 	for _, a := range e.Attributes {
+		// Active Directory tells long lists in pieces ([MS-ADTS] 3.1.1.3.1.3.3).
+		if of, _, piece := strings.Cut(strings.ToLower(a.Name), ";range="); piece && givesRights(&p.Mapping, of) {
+			return nil, errMany
+		}
 		if !tellable(a.Name) {
 			continue
 		}

@@ -11,9 +11,9 @@ import (
 	"github.com/sallyport/sallyport/internal/model"
 )
 
-// Bounds of what is looked up for one user. Groups of more levels than that are left
-// out; who is in more groups than that is refused, for nobody can say which of them
-// conditions would ask for.
+// Bounds of what is looked up for one user. Groups beyond mostLevels are left out; who
+// is in more than mostGroups is refused, for nobody can say which of them conditions
+// would ask for.
 const (
 	mostGroups = 1000
 	mostLevels = 5

@@ -436,20 +436,23 @@ func TestAnAttributeThatIsCutShortGivesNoRights(t *testing.T) {
 	}
 	long := []string{strings.Repeat("x", longestValue+1)}
 	for _, c := range []struct {
-		name    string
-		mapping model.Mapping
-		values  []string
-		err     bool
+		name      string
+		mapping   model.Mapping
+		attribute string
+		values    []string
+		err       bool
 	}{
-		{"as many as are taken", model.Mapping{Groups: "memberOf"}, many[1:], false},
-		{"too many groups", model.Mapping{Groups: "memberof"}, many, true},
-		{"too many roles", model.Mapping{Roles: "memberOf"}, many, true},
-		{"by CEL", model.Mapping{Groups: "=claims.memberOf.map(g, g)"}, many, true},
-		{"one that is too long", model.Mapping{Groups: "memberOf"}, long, true},
-		{"of which nobody makes rights", model.Mapping{Groups: "other"}, many, false},
+		{"as many as are taken", model.Mapping{Groups: "memberOf"}, "memberOf", many[1:], false},
+		{"too many groups", model.Mapping{Groups: "memberof"}, "memberOf", many, true},
+		{"too many roles", model.Mapping{Roles: "memberOf"}, "memberOf", many, true},
+		{"by CEL", model.Mapping{Groups: "=claims.memberOf.map(g, g)"}, "memberOf", many, true},
+		{"one that is too long", model.Mapping{Groups: "memberOf"}, "memberOf", long, true},
+		{"of which nobody makes rights", model.Mapping{Groups: "other"}, "memberOf", many, false},
+		{"a piece of the groups, as Active Directory tells them", model.Mapping{Groups: "memberOf"}, "memberof;Range=0-1499", many[:1], true},
+		{"a piece of what nobody makes rights of", model.Mapping{Groups: "other"}, "memberOf;range=0-1499", many[:1], false},
 	} {
 		p := &model.IdentityProvider{Type: model.ProviderLDAP, Mapping: c.mapping}
-		claims, err := claimsOf(p, &ldap.Entry{DN: "uid=a", Attributes: []*ldap.EntryAttribute{{Name: "memberOf", Values: c.values}}}, "a")
+		claims, err := claimsOf(p, &ldap.Entry{DN: "uid=a", Attributes: []*ldap.EntryAttribute{{Name: c.attribute, Values: c.values}}}, "a")
 		if (err != nil) != c.err || c.err && !errors.Is(err, errMany) {
 			t.Errorf("%s: %v", c.name, err)
 		}
