@@ -117,36 +117,45 @@ func inUse() int64 {
 	return int64(m.HeapAlloc + m.StackInuse)
 }
 
+// idleCost is what a connection costs that has had an answer, once settle says that
+// all of them idle: in bytes, the client's end included.
+func idleCost(t *testing.T, name string, settle func(g *rig, n int), o ...option) int64 {
+	t.Helper()
+	if raced {
+		t.Skip("the race detector allocates")
+	}
+	x := canned(t, sized(785))
+	g := start(t, x.addr(), append([]option{func(s *setup) { s.Quiet = true; s.cfg = Config{} }}, o...)...)
+	const n = 300
+	conns, buf := make([]*client, n), make([]byte, 64<<10)
+	before := inUse()
+	for i := range conns {
+		conns[i] = g.client()
+		conns[i].r = nil
+		_ = conns[i].SetDeadline(time.Time{})
+		size := exchange(t, conns[i], []byte(curl+"\r\n"), buf, 0)
+		exchange(t, conns[i], []byte(curl+"\r\n"), buf, size)
+	}
+	settle(g, n)
+	cost := (inUse() - before) / n
+	t.Logf("%s: %d bytes a connection, both ends", name, cost)
+	for _, cl := range conns {
+		_ = cl.Close()
+	}
+	return cost
+}
+
 // An idle connection holds no buffer, on either kind of connection: what is left is
 // its state, its goroutine's stack, and what crypto/tls keeps. The client's end is
 // measured with it, so the bounds are wider than what the gateway pays.
 func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
-	if raced {
-		t.Skip("the race detector allocates")
-	}
 	for name, c := range map[string]struct {
 		options []option
 		most    int64
 	}{"plain": {nil, 10 << 10}, "TLS": {[]option{secure}, 45 << 10}} {
-		x := canned(t, sized(785))
-		g := start(t, x.addr(), append(c.options, func(s *setup) { s.Quiet = true; s.cfg = Config{} })...)
-		const n = 300
-		conns, buf := make([]*client, n), make([]byte, 64<<10)
-		before := inUse()
-		for i := range conns {
-			conns[i] = g.client()
-			conns[i].r = nil
-			size := exchange(t, conns[i], []byte(curl+"\r\n"), buf, 0)
-			exchange(t, conns[i], []byte(curl+"\r\n"), buf, size)
-		}
-		time.Sleep(50 * time.Millisecond)
-		cost := (inUse() - before) / n
-		t.Logf("%s: %d bytes a connection, both ends", name, cost)
-		if cost > c.most {
+		awhile := func(*rig, int) { time.Sleep(50 * time.Millisecond) }
+		if cost := idleCost(t, name, awhile, c.options...); cost > c.most {
 			t.Errorf("%s: more than %d", name, c.most)
-		}
-		for _, cl := range conns {
-			_ = cl.Close()
 		}
 	}
 }

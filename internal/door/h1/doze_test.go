@@ -285,25 +285,9 @@ func TestAConnectionThatSleepsIsLittleMoreThanItsSocket(t *testing.T) {
 		options []option
 		most    int64
 	}{"plain": {nil, 6 << 10}, "TLS": {[]option{secure}, 16 << 10}} {
-		x := canned(t, sized(785))
-		g := start(t, x.addr(), append(c.options, func(s *setup) { s.Quiet = true; s.cfg = Config{} }, tired)...)
-		const n = 300
-		conns, buf := make([]*client, n), make([]byte, 64<<10)
-		before := inUse()
-		for i := range conns {
-			conns[i] = g.client()
-			conns[i].r = nil
-			_ = conns[i].SetDeadline(time.Time{})
-			exchange(t, conns[i], []byte(curl+"\r\n"), buf, 0)
-		}
-		g.asleep(n)
-		cost := (inUse() - before) / n
-		t.Logf("%s: %d bytes a connection, both ends", name, cost)
-		if cost > c.most {
+		asleep := func(g *rig, n int) { g.asleep(n) }
+		if cost := idleCost(t, name, asleep, append(c.options, tired)...); cost > c.most {
 			t.Errorf("%s: more than %d", name, c.most)
-		}
-		for _, cl := range conns {
-			_ = cl.Close()
 		}
 	}
 }
