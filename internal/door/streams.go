@@ -156,29 +156,21 @@ func (s *Streams) CutUnless(userID string, stands func(credentialID string) bool
 
 // CutAll ends everything: the end of a drain.
 func (s *Streams) CutAll() int {
-	n := 0
-	for i := range s.sh {
-		sh := &s.sh[i]
-		sh.mu.Lock()
-		for _, first := range sh.open {
-			for st := first; st != nil; st = st.next {
-				st.Cut()
-				n++
-			}
-		}
-		sh.mu.Unlock()
-	}
-	return n
+	return s.each(func(st *Stream) { st.Cut() })
 }
 
 // Open is how many streams are registered.
-func (s *Streams) Open() int {
+func (s *Streams) Open() int { return s.each(func(*Stream) {}) }
+
+// each visits every stream, under its shard's lock, and answers how many there are.
+func (s *Streams) each(visit func(*Stream)) int {
 	n := 0
 	for i := range s.sh {
 		sh := &s.sh[i]
 		sh.mu.Lock()
 		for _, first := range sh.open {
 			for st := first; st != nil; st = st.next {
+				visit(st)
 				n++
 			}
 		}
