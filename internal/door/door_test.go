@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/gate"
+	"github.com/sallyport/sallyport/internal/model"
 )
 
 func TestTheGatewaysOwnPathsAreKnownInEverySpelling(t *testing.T) {
@@ -18,6 +21,34 @@ func TestTheGatewaysOwnPathsAreKnownInEverySpelling(t *testing.T) {
 		if got := Reserved(target); got != want {
 			t.Errorf("%s: %v", target, got)
 		}
+	}
+}
+
+func TestOnlyOPTIONSCountsItsForwards(t *testing.T) {
+	for _, c := range []struct {
+		method, name, value, passed string
+		last                        bool
+	}{
+		{"OPTIONS", "Max-Forwards", "0", "0", true},
+		{"OPTIONS", "max-forwards", "00", "00", true},
+		{"OPTIONS", "Max-Forwards", "1", "0", false},
+		{"OPTIONS", "Max-Forwards", "9223372036854775807", "9223372036854775806", false},
+		{"OPTIONS", "Max-Forwards", "9223372036854775808", "9223372036854775808", false},
+		{"OPTIONS", "Max-Forwards", "-1", "-1", false},
+		{"OPTIONS", "Max-Forwards", "", "", false},
+		{"OPTIONS", "X-Max-Forwards", "0", "0", false},
+		{"GET", "Max-Forwards", "0", "0", false},
+	} {
+		ex := &gate.Exchange{}
+		ex.Method, ex.Fields = c.method, []model.Field{{Name: c.name, Value: c.value}}
+		if last := LastStop(ex); last != c.last || ex.Fields[0].Value != c.passed {
+			t.Errorf("%+v: %v, and passes %q on", c, last, ex.Fields[0].Value)
+		}
+	}
+	ex := &gate.Exchange{}
+	ex.Method, ex.Fields = "OPTIONS", []model.Field{{Name: "Max-Forwards", Value: "0", Dropped: true}}
+	if LastStop(ex) {
+		t.Error("a field that was taken away counts")
 	}
 }
 

@@ -50,7 +50,8 @@ func (c *conn) forward() (failed *model.Error, detail string) {
 	if c.ctx.Err() != nil { // cut between its decision and here
 		return c.left("cut")
 	}
-	if ex.Method == http.MethodOptions && c.lastStop() {
+	if door.LastStop(ex) {
+		c.answerEmpty()
 		return nil, ""
 	}
 	if c.req.Minor == 0 {
@@ -62,27 +63,6 @@ func (c *conn) forward() (failed *model.Error, detail string) {
 		return failed, detail
 	}
 	return c.general()
-}
-
-// lastStop counts Max-Forwards down; at 0 it answers in the target's place (RFC
-// 9110, 7.6.2).
-func (c *conn) lastStop() bool {
-	for i := range c.ex.Fields {
-		f := &c.ex.Fields[i]
-		if f.Dropped || !model.EqualFold(f.Name, "Max-Forwards") {
-			continue
-		}
-		n, err := strconv.ParseUint(f.Value, 10, 63)
-		switch {
-		case err != nil:
-		case n == 0:
-			c.answerEmpty()
-			return true
-		default:
-			f.Value = strconv.FormatUint(n-1, 10)
-		}
-	}
-	return false
 }
 
 // received10 has Via say which protocol the request came by.

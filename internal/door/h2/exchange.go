@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
@@ -80,7 +79,7 @@ func (st *stream) carry() {
 	case ex.Err != nil:
 		st.refuse(ex.Err)
 		st.complete(nil, "")
-	case ex.Preflight, st.lastStop():
+	case ex.Preflight, door.LastStop(ex):
 		st.answerEmpty()
 		st.complete(nil, "")
 	default:
@@ -167,28 +166,6 @@ func (st *stream) parse() {
 		ex.Step = ""
 		st.checkName()
 	}
-}
-
-// lastStop counts the Max-Forwards of OPTIONS down, and says whether the request
-// goes no further (RFC 9110, 7.6.2). TRACE is not served at all.
-func (st *stream) lastStop() bool {
-	ex := st.ex
-	if ex.Method != http.MethodOptions {
-		return false
-	}
-	for i := range ex.Fields {
-		f := &ex.Fields[i]
-		if f.Dropped || f.Name != "max-forwards" {
-			continue
-		}
-		switch n := decimal(f.Value); {
-		case n == 0:
-			return true
-		case n > 0:
-			f.Value = strconv.FormatInt(n-1, 10)
-		}
-	}
-	return false
 }
 
 // sayVersion has Via say by which version the request came (RFC 9110, 7.6.3).

@@ -85,10 +85,7 @@ func (x *exchange) serve() {
 	case x.ex.Err != nil:
 		x.refuse(x.ex.Err)
 		x.complete(nil, "")
-	case x.ex.Preflight:
-		x.answerEmpty()
-		x.complete(nil, "")
-	case x.lastStop():
+	case x.ex.Preflight, door.LastStop(x.ex):
 		x.answerEmpty()
 		x.complete(nil, "")
 	default:

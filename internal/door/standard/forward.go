@@ -44,29 +44,6 @@ func (x *exchange) forward() (failed *model.Error, detail string) {
 	return x.relay(ctx, res)
 }
 
-// lastStop counts the Max-Forwards of OPTIONS down, and says whether the request
-// goes no further (RFC 9110, 7.6.2). TRACE is not served at all.
-func (x *exchange) lastStop() bool {
-	if x.ex.Method != http.MethodOptions {
-		return false
-	}
-	for i := range x.ex.Fields {
-		f := &x.ex.Fields[i]
-		if f.Dropped || !model.EqualFold(f.Name, "Max-Forwards") {
-			continue
-		}
-		n, err := strconv.ParseUint(f.Value, 10, 63)
-		switch {
-		case err != nil:
-		case n == 0:
-			return true
-		default:
-			f.Value = strconv.FormatUint(n-1, 10)
-		}
-	}
-	return false
-}
-
 // sayVersion has Via say which version the request came by (RFC 9110, 7.6.3).
 func (x *exchange) sayVersion() {
 	version := strconv.Itoa(x.r.ProtoMajor) + "." + strconv.Itoa(x.r.ProtoMinor)
