@@ -177,14 +177,13 @@ func (c *conn) begin() {
 // refuseHead answers a head that is not one, where the client can still hear it.
 func (c *conn) refuseHead(err error) {
 	e := &model.Error{Code: model.RequestMalformed, Message: "The request is not well-formed HTTP/1.1."}
-	var bad wire.Malformed
 	switch {
 	case errors.Is(err, wire.TooLarge):
 		e = &model.Error{Code: model.HeadersTooLarge, Message: "The request's head is larger than this gateway takes."}
 		if firstLineTooLong(c.in.buf[:c.in.w], c.s.cfg.HeaderBytes) {
 			e = &model.Error{Code: model.URITooLong, Message: "The request's target is longer than this gateway takes."}
 		}
-	case errors.As(err, &bad):
+	case wire.IsMalformed(err):
 	default: // gone, slow, or never began: nobody to answer
 		return
 	}

@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -71,7 +70,7 @@ func (c *conn) attempt(mark int, start time.Time) (failed *model.Error, detail s
 			failed, detail = c.directAnswer(r, start)
 			r.sender.free()
 			return failed, detail, true
-		case fired || r.any || c.ctx.Err() != nil || malformed(err) || !r.sender.rewind():
+		case fired || r.any || c.ctx.Err() != nil || wire.IsMalformed(err) || !r.sender.rewind():
 		case n < mostAttempts && (c.held.Conn.Reused && idempotent || c.held.Conn.Untaken(err)):
 			// It had been kept, and the target has closed it.
 			if c.held.Again(c.ctx) == nil {
@@ -91,11 +90,6 @@ func (c *conn) attempt(mark int, start time.Time) (failed *model.Error, detail s
 		r.sender.free()
 		return failed, detail, true
 	}
-}
-
-func malformed(err error) bool {
-	var bad wire.Malformed
-	return errors.As(err, &bad)
 }
 
 // yield ends the claim on the target, and the connection with it.
@@ -256,13 +250,7 @@ func (c *conn) directFailed(r *reply, err error, fired bool) (*model.Error, stri
 	}
 	c.held.Failed(err)
 	c.yield()
-	e := upstream.Late()
-	if !fired {
-		if !malformed(err) {
-			err = errors.Join(upstream.ErrGone, err)
-		}
-		e = upstream.Invalid(err)
-	}
+	e := upstream.Unanswered(err, fired)
 	c.refuse(e)
 	return e, ""
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/sallyport/sallyport/internal/door/wire"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
@@ -38,7 +39,7 @@ func (c *conn) answerLocal(h http.Handler) {
 	case err == errTooLarge:
 		c.refuse(tooLarge())
 		return
-	case malformed(err):
+	case wire.IsMalformed(err):
 		c.refuse(&model.Error{Code: model.RequestMalformed, Message: "The request's body is not well-formed.", Err: err})
 		return
 	default:

@@ -144,13 +144,12 @@ func (u *upload) failed() *model.Error {
 	if u == nil || u.end == nil || u.end == io.EOF {
 		return nil
 	}
-	var bad wire.Malformed
 	switch {
 	case u.end == errTooLarge:
 		return tooLarge()
 	case u.stalled:
 		return stopped(u.end)
-	case errors.As(u.end, &bad):
+	case wire.IsMalformed(u.end):
 		return &model.Error{Code: model.RequestMalformed, Message: "The request's body is not well-formed.", Err: u.end}
 	}
 	return nil // the client is gone, or was not read on

@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -46,7 +45,7 @@ func (st *stream) direct() (failed *model.Error, detail string, done bool) {
 		case err == nil:
 			failed, detail = st.directAnswer(&d)
 			return failed, detail, true
-		case fired || st.answer.any || isMalformed(err) || st.over():
+		case fired || st.answer.any || wire.IsMalformed(err) || st.over():
 		case d.Conn.Reused && (idempotent || d.Conn.Untaken(err)):
 			// It had been kept, and the target has closed it.
 			if d.Again(c.ctx) == nil {
@@ -62,11 +61,6 @@ func (st *stream) direct() (failed *model.Error, detail string, done bool) {
 		failed, detail = st.directFailed(&d, err, fired)
 		return failed, detail, true
 	}
-}
-
-func isMalformed(err error) bool {
-	var bad wire.Malformed
-	return errors.As(err, &bad)
 }
 
 // ask sends the request and reads the head of the answer, within the service's time
@@ -116,13 +110,7 @@ func (st *stream) directFailed(d *upstream.Direct, err error, fired bool) (*mode
 	}
 	d.Failed(err)
 	d.Done(false, time.Time{})
-	e := upstream.Late()
-	if !fired {
-		if !isMalformed(err) {
-			err = errors.Join(upstream.ErrGone, err)
-		}
-		e = upstream.Invalid(err)
-	}
+	e := upstream.Unanswered(err, fired)
 	st.refuse(e)
 	return e, ""
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/door/upstream/lane"
+	"github.com/sallyport/sallyport/internal/door/wire"
 	"github.com/sallyport/sallyport/internal/model"
 )
 
@@ -117,8 +118,17 @@ func (d *Direct) Done(keep bool, now time.Time) {
 	d.e.release()
 }
 
-// Late is the answer to a target that did not begin to answer in time.
-func Late() *model.Error { return late(errSlow) }
+// Unanswered is the answer to a target that gave none: slow says that its time was up,
+// else err is what came in an answer's place.
+func Unanswered(err error, slow bool) *model.Error {
+	switch {
+	case slow:
+		return late(errSlow)
+	case !wire.IsMalformed(err):
+		err = errors.Join(errGone, err)
+	}
+	return invalid(err)
+}
 
 // Invalid is the answer to a target that answered garbage, or nothing.
 func Invalid(cause error) *model.Error { return invalid(cause) }
@@ -129,5 +139,4 @@ var ErrFlood = errFlood
 // Idempotent says whether a request of that method may be sent twice (RFC 9110, 9.2.2).
 func Idempotent(method string) bool { return idempotent(method) }
 
-// ErrGone is said of a target that closes instead of answering.
-var ErrGone = errors.New("the target closed the connection without an answer")
+var errGone = errors.New("the target closed the connection without an answer")

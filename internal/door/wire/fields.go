@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"unsafe"
 
 	"github.com/sallyport/sallyport/internal/model"
@@ -12,6 +13,12 @@ import (
 type Malformed string
 
 func (m Malformed) Error() string { return string(m) }
+
+// IsMalformed tells what is wrong with a message from what is wrong with a connection.
+func IsMalformed(err error) bool {
+	var bad Malformed
+	return errors.As(err, &bad)
+}
 
 // TooLarge is said of a head that does not end within its limit.
 const TooLarge = Malformed("the head is larger than the limit")
