@@ -18,7 +18,7 @@ import (
 // Engine is a door that is given connections, and says when it is done with one,
 // which it closes.
 type Engine interface {
-	ServeConn(nc net.Conn, done func())
+	ServeConn(nc net.Conn, ended func())
 	Drain()
 	Shutdown(ctx context.Context) error
 }

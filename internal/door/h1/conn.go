@@ -29,7 +29,7 @@ type conn struct {
 	asked time.Time // when tls was asked for
 	peer  netip.Addr
 	port  uint16
-	over  func() // is told once, of the end
+	onEnd func() // is called once, behind the end
 	until int64  // of a wait that began before it slept; unix nanoseconds
 
 	ctx     context.Context // ends with the connection
@@ -116,8 +116,8 @@ func ends(nc net.Conn) (peer netip.Addr, port uint16) {
 	return peer, port
 }
 
-func newConn(s *Server, nc net.Conn, peer netip.Addr, port uint16, over func()) *conn {
-	c := &conn{s: s, nc: nc, peer: peer, port: port, over: over}
+func newConn(s *Server, nc net.Conn, peer netip.Addr, port uint16, ended func()) *conn {
+	c := &conn{s: s, nc: nc, peer: peer, port: port, onEnd: ended}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.in.init(nc)
 	c.streams[0].Cut, c.streams[1].Cut = c.interrupt, c.interrupt

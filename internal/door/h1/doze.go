@@ -17,7 +17,7 @@ type sleeper struct {
 	peer     netip.Addr
 	port     uint16
 	deadline int64 // unix nanoseconds; sleeping does not put it off
-	over     func()
+	onEnd    func()
 }
 
 // tire ends the wait of a connection that may sleep: one that has waited for a
@@ -62,7 +62,7 @@ func (c *conn) doze(deadline int64) bool {
 	s.tickets++
 	ticket := s.tickets
 	delete(s.conns, c)
-	s.asleep[ticket] = &sleeper{c.nc, c.peer, c.port, deadline, c.over}
+	s.asleep[ticket] = &sleeper{c.nc, c.peer, c.port, deadline, c.onEnd}
 	s.mu.Unlock()
 	if err := s.poller.add(c.in.sock, ticket); err != nil && s.rouse(ticket, c) {
 		c.rest.stayAwake() // the kernel has no room: do not ask again and again
@@ -98,7 +98,7 @@ func (s *Server) wake(ticket uint64) {
 	if z == nil {
 		return
 	}
-	c := newConn(s, z.nc, z.peer, z.port, z.over)
+	c := newConn(s, z.nc, z.peer, z.port, z.onEnd)
 	c.until = z.deadline
 	if !s.rouse(ticket, c) {
 		c.cancel()
@@ -134,7 +134,7 @@ func (s *Server) end(z *sleeper) {
 	s.mu.Lock()
 	s.closing--
 	s.mu.Unlock()
-	z.over()
+	z.onEnd()
 }
 
 // never is later than any deadline.

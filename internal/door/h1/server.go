@@ -73,12 +73,12 @@ func New(cfg Config, deps Deps) *Server {
 	return s
 }
 
-// ServeConn serves one connection and calls over once that has ended, which may be
+// ServeConn serves one connection and calls ended when that is over, which may be
 // long after it returns: a connection that waits for a request has no goroutine. nc is
 // a *net.TCPConn, or a *tls.Conn whose handshake is done.
-func (s *Server) ServeConn(nc net.Conn, over func()) {
+func (s *Server) ServeConn(nc net.Conn, ended func()) {
 	peer, port := ends(nc)
-	c := newConn(s, nc, peer, port, over)
+	c := newConn(s, nc, peer, port, ended)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
@@ -96,7 +96,7 @@ func (s *Server) serve(c *conn) {
 		s.mu.Lock()
 		delete(s.conns, c)
 		s.mu.Unlock()
-		c.over()
+		c.onEnd()
 	}()
 	asleep = c.serve()
 }

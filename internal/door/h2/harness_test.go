@@ -53,8 +53,8 @@ func engine(g *doortest.Rig, cfg Config) *Server {
 // served closes a connection that it has served.
 type served struct{ *Server }
 
-func (s served) ServeConn(nc net.Conn, done func()) {
-	defer done()
+func (s served) ServeConn(nc net.Conn, ended func()) {
+	defer ended()
 	defer func() { _ = nc.Close() }()
 	s.Server.ServeConn(nc)
 }
