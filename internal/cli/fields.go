@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/cli/client"
 	"github.com/sallyport/sallyport/internal/config"
@@ -41,6 +42,18 @@ func (o object) flag(field string, v *string) {
 	if v != nil {
 		o[field] = *v == "true"
 	}
+}
+
+// moment notes a time that was given as people write it.
+func (o object) moment(field string, v *string) error {
+	if v == nil {
+		return nil
+	}
+	t, err := when(*v, time.Now())
+	if err == nil {
+		o[field] = t
+	}
+	return err
 }
 
 // source are the flags by which create and update take fields from elsewhere.

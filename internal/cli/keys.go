@@ -85,12 +85,8 @@ func (f *keyFlags) object() (object, error) {
 	o := object{"type": model.APIKey}
 	o.list("scopes", f.Scope)
 	o.list("addresses", f.Address)
-	if f.Expires != nil {
-		t, err := when(*f.Expires, time.Now())
-		if err != nil {
-			return nil, err
-		}
-		o["expiresAt"] = t
+	if err := o.moment("expiresAt", f.Expires); err != nil {
+		return nil, err
 	}
 	return o, nil
 }
@@ -113,18 +109,25 @@ func (c *keyCreate) Run(ctx context.Context, r *run) error {
 	return r.makeKey(ctx, api, c.User, o, c.Reason)
 }
 
+// addKey gives a user a key. Where programs are to read the answer, it is printed
+// whole, and there is no k to tell of.
+func (r *run) addKey(ctx context.Context, api *client.Client, user string, o object, reason string) (k *model.Credential, err error) {
+	var raw json.RawMessage
+	if err := api.Do(ctx, client.Call{Method: "POST", Path: credentials(user), Body: o, Reason: reason}, &raw); err != nil {
+		return nil, err
+	}
+	if r.format() != formatTable {
+		return nil, r.print(raw)
+	}
+	err = json.Unmarshal(raw, &k)
+	return k, err
+}
+
 // makeKey prints the new key for a pipe: the key alone on standard output, what
 // is said of it beside.
 func (r *run) makeKey(ctx context.Context, api *client.Client, user string, o object, reason string) error {
-	var raw json.RawMessage
-	if err := api.Do(ctx, client.Call{Method: "POST", Path: credentials(user), Body: o, Reason: reason}, &raw); err != nil {
-		return err
-	}
-	if r.format() != formatTable {
-		return r.print(raw)
-	}
-	var k model.Credential
-	if err := json.Unmarshal(raw, &k); err != nil {
+	k, err := r.addKey(ctx, api, user, o, reason)
+	if k == nil || err != nil {
 		return err
 	}
 	fmt.Fprintln(r.out, k.Secret)
@@ -167,15 +170,8 @@ func (c *keyAdd) Run(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	var raw json.RawMessage
-	if err := api.Do(ctx, client.Call{Method: "POST", Path: credentials(c.User), Body: o, Reason: c.Reason}, &raw); err != nil {
-		return err
-	}
-	if r.format() != formatTable {
-		return r.print(raw)
-	}
-	var k model.Credential
-	if err := json.Unmarshal(raw, &k); err != nil {
+	k, err := r.addKey(ctx, api, c.User, o, c.Reason)
+	if k == nil || err != nil {
 		return err
 	}
 	fmt.Fprintln(r.out, k.KeyID)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"time"
 
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -40,7 +39,7 @@ type userFlags struct {
 	Expires     *string  `placeholder:"WHEN" help:"A time (2027-01-31T12:00:00Z), a date, or a while (30d, 12h); never."`
 }
 
-func (f *userFlags) object(now time.Time) (object, error) {
+func (f *userFlags) object(r *run, s *source) (object, error) {
 	o := object{}
 	o.text("kind", f.Kind)
 	o.text("displayName", f.DisplayName)
@@ -48,14 +47,10 @@ func (f *userFlags) object(now time.Time) (object, error) {
 	o.list("groups", f.Group)
 	o.list("roles", f.Role)
 	o.flag("active", f.Active)
-	if f.Expires != nil {
-		t, err := when(*f.Expires, now)
-		if err != nil {
-			return nil, err
-		}
-		o["expiresAt"] = t
+	if err := o.moment("expiresAt", f.Expires); err != nil {
+		return nil, err
 	}
-	return o, nil
+	return s.fields(r, o)
 }
 
 type userCreate struct {
@@ -68,11 +63,7 @@ type userCreate struct {
 
 // Run creates a user.
 func (c *userCreate) Run(ctx context.Context, r *run) error {
-	flags, err := c.object(time.Now())
-	if err != nil {
-		return err
-	}
-	o, err := c.fields(r, flags)
+	o, err := c.object(r, &c.source)
 	if err != nil {
 		return err
 	}
@@ -95,11 +86,7 @@ type userUpdate struct {
 
 // Run changes a user.
 func (c *userUpdate) Run(ctx context.Context, r *run) error {
-	flags, err := c.object(time.Now())
-	if err != nil {
-		return err
-	}
-	o, err := c.fields(r, flags)
+	o, err := c.object(r, &c.source)
 	if err != nil {
 		return err
 	}
