@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// MaxClaimsDepth is how far objects and lists may be nested in what Object reads.
-const MaxClaimsDepth = 16
+// maxClaimsDepth is how far objects and lists may be nested in what Object reads.
+const maxClaimsDepth = 16
 
 var errObject = errors.New("not one JSON object, or nested too deep, or with a name twice in an object")
 
@@ -45,7 +45,7 @@ func claim(d *json.Decoder, depth int) (any, error) {
 	case json.Number:
 		return t.Float64() // 1e999 does not fit
 	case json.Delim:
-		if depth >= MaxClaimsDepth {
+		if depth >= maxClaimsDepth {
 			return nil, errObject
 		}
 		if t == '{' {

@@ -11,7 +11,6 @@ import (
 	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/gate/authn/authntest"
 	"github.com/sallyport/sallyport/internal/model"
-	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // FuzzRead compares the reader of tokens with a plain one made of the standard
@@ -72,29 +71,6 @@ func otherCase(s string) bool {
 		}
 	}
 	return n > 0 || lower != s
-}
-
-// FuzzObject compares the strict reading of JSON with the standard library's.
-func FuzzObject(f *testing.F) {
-	for _, s := range []string{`{}`, `{"a":1}`, `{"a":1,"a":2}`, `[1]`, `{"a":{"b":[1,{"c":null}]}}`, `{"a":1e999}`, `{"a":"\ud83d\ude00"}`, "{} {}"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := strict.Object(b)
-		var plain map[string]any
-		perr := json.Unmarshal(b, &plain)
-		if err != nil {
-			return
-		}
-		if perr != nil {
-			t.Fatalf("took %q: %v", b, perr)
-		}
-		got, _ := json.Marshal(m)
-		want, _ := json.Marshal(plain)
-		if string(got) != string(want) {
-			t.Fatalf("%s, plain reading %s", got, want)
-		}
-	})
 }
 
 // FuzzOpaque holds the reader of introspection answers, and the question whether a
