@@ -1,8 +1,9 @@
 package bearer
 
 import (
-	"github.com/sallyport/sallyport/internal/strict"
 	"strings"
+
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // maxToken is the longest token that is looked at.

@@ -12,10 +12,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
 	"github.com/sallyport/sallyport/internal/strict"
 )
 
@@ -205,7 +207,7 @@ func parseJWK(raw json.RawMessage) (Key, error) {
 		return Key{}, errors.New("a private key, which can no longer be believed")
 	case m.Use != "" && m.Use != "sig":
 		return Key{}, fmt.Errorf("a key whose use is %q", m.Use)
-	case m.KeyOps != nil && !contains(m.KeyOps, "verify"):
+	case m.KeyOps != nil && !slices.Contains(m.KeyOps, "verify"):
 		return Key{}, errors.New("a key whose key_ops lack verify")
 	}
 	var k jose.JSONWebKey
@@ -229,15 +231,6 @@ func checkList(list []Key, why error) ([]Key, error) {
 		return nil, errors.New("no key at all")
 	}
 	return list, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // name is how a key without a kid is shown: the beginning of its thumbprint.
