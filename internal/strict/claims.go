@@ -105,6 +105,14 @@ func Text(v any) (string, bool) {
 	return s, ok && s != "" && !strings.ContainsRune(s, utf8.RuneError)
 }
 
+// Name is a text that can stand in a database and a log: of 512 bytes at most, and
+// without controls.
+func Name(v any) (string, bool) {
+	const most = 512
+	s, ok := Text(v)
+	return s, ok && len(s) <= most && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
 // Instead names what came in place of JSON, for whoever reads the status.
 func Instead(b []byte) string {
 	t := bytes.ToLower(bytes.TrimSpace(b[:min(len(b), 512)]))

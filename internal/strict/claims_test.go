@@ -57,8 +57,19 @@ func TestATextIsWhole(t *testing.T) {
 			t.Errorf("%v is taken for %q", v, s)
 		}
 	}
-	if s, ok := Text("a é"); !ok || s != "a é" {
+	if s, ok := Text("a é\n"); !ok || s != "a é\n" {
 		t.Errorf("%q %v", s, ok)
+	}
+}
+
+func TestANameIsBoundedAndHoldsNoControls(t *testing.T) {
+	for _, v := range []any{"", nil, "a\n", "a\x00b", "\x7f", "a\ufffd", strings.Repeat("a", 513)} {
+		if s, ok := Name(v); ok {
+			t.Errorf("%v is taken for %q", v, s)
+		}
+	}
+	if s, ok := Name(strings.Repeat("é", 256)); !ok || len(s) != 512 {
+		t.Errorf("%d bytes %v", len(s), ok)
 	}
 }
 

@@ -8,7 +8,7 @@
 // means; validation is the model's. The boot file, the declarative files, apply
 // and the admin API call it.
 //
-// Object, Base64URL and Text read what issuers say as strictly, for bearer tokens
+// Object, Base64URL, Text and Name read what issuers say as strictly, for bearer tokens
 // and sign-in at OpenID providers: there a fault is a refusal, and needs no line.
 // Instead names what came in place of JSON.
 package strict

@@ -14,6 +14,7 @@ import (
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 // idToken is a verified id token.
@@ -66,7 +67,7 @@ func (id *idToken) check(p *model.IdentityProvider, now time.Time) error {
 	azp, authorized := id.claims["azp"]
 	_, event := id.claims["events"]
 	var ok bool
-	id.subject, ok = name(id.claims["sub"])
+	id.subject, ok = strict.Name(id.claims["sub"])
 	id.issued = iat
 	switch {
 	case !ok:

@@ -73,7 +73,7 @@ func (t *jwt) readHeader(b []byte, types []string) error {
 		return errors.New("its header has no alg")
 	}
 	if kid, there := h["kid"]; there {
-		if t.kid, ok = name(kid); !ok {
+		if t.kid, ok = strict.Name(kid); !ok {
 			return errors.New("its kid is no text")
 		}
 	}

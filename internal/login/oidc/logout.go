@@ -10,6 +10,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/login/flow"
 	"github.com/sallyport/sallyport/internal/model"
+	"github.com/sallyport/sallyport/internal/strict"
 )
 
 const (
@@ -61,7 +62,7 @@ func (t *jwt) logout(p *model.IdentityProvider, now time.Time) (*flow.Ended, err
 	}
 	events, _ := t.claims["events"].(map[string]any)
 	event, isObject := events[logoutEvent].(map[string]any)
-	jti, hasID := name(t.claims["jti"])
+	jti, hasID := strict.Name(t.claims["jti"])
 	// An id token, or another event with the same keys, must not end sessions; and a
 	// logout token has no nonce, so that it is never taken for an id token.
 	_, nonce := t.claims["nonce"]
@@ -87,10 +88,10 @@ func (t *jwt) logout(p *model.IdentityProvider, now time.Time) (*flow.Ended, err
 	e.ID = base64.RawURLEncoding.EncodeToString(sum[:])
 	var ok1, ok2 = true, true
 	if v, there := t.claims["sub"]; there {
-		e.Subject, ok1 = name(v)
+		e.Subject, ok1 = strict.Name(v)
 	}
 	if v, there := t.claims["sid"]; there {
-		e.SID, ok2 = name(v)
+		e.SID, ok2 = strict.Name(v)
 	}
 	if !ok1 || !ok2 || e.Subject == "" && e.SID == "" {
 		return nil, errors.New("it names neither a subject nor a session")

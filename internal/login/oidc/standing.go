@@ -56,7 +56,7 @@ type standing struct {
 func (s *standing) identity(issued, refresh time.Time) *flow.Identity {
 	id := &flow.Identity{Claims: s.claims, Issued: issued, Refresh: refresh, Keep: s.kept.bytes()}
 	id.Subject, _ = s.claims["sub"].(string)
-	id.SID, _ = name(s.claims["sid"])
+	id.SID, _ = strict.Name(s.claims["sid"])
 	return id
 }
 
