@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ const (
 // refusal: what would be left out, of a list without order, might be just the group
 // that a condition denies.
 var ErrTooMuch = errors.New("the provider asserts more than is taken in")
+
+var errNoUsername = errors.New("no username comes of the claims: it is missing, no text, or not 1 to 254 characters without controls")
 
 func tooMuch(what string) error { return fmt.Errorf("%w: %s", ErrTooMuch, what) }
 
@@ -109,20 +112,15 @@ func compileCEL(env *cel.Env, expression string) (cel.Program, error) {
 // Outside says who the proof's identity is in our fields. A field that the mapping
 // names and the claims lack is asserted as empty, so that what a provider no longer
 // says is taken away. Roles are the mapped ones alone, without the provider's own.
-// An error means that no username comes of it, or that it is ErrTooMuch.
-func (m *Mapping) Outside(p *Proof) (o directory.Outside, err error) {
-	o = directory.Outside{Provider: m.provider, Subject: p.Subject, Asserted: directory.Asserted{
+// An error means that no username comes of it, or is ErrTooMuch.
+func (m *Mapping) Outside(p *Proof) (directory.Outside, error) {
+	o := directory.Outside{Provider: m.provider, Subject: p.Subject, Asserted: directory.Asserted{
 		Email: m.email != nil, DisplayName: m.name != nil, Groups: m.groups != nil,
 		Roles: m.roles != nil, Attributes: m.attributes != nil}}
 	var r reading
-	defer func() {
-		if r.err != nil {
-			err = r.err
-		}
-	}()
 	var ok bool
 	if o.Username, ok = m.usernameOf(&r, p.Claims); !ok {
-		return o, errors.New("no username comes of the claims: it is missing, no text, or not 1 to 254 characters without controls")
+		return o, cmp.Or(r.err, errNoUsername)
 	}
 	if e, _ := r.value(m.email, p.Claims).(string); model.ValidEmail(e) && !unverified(p.Claims) {
 		o.Email = e
@@ -145,14 +143,15 @@ func (m *Mapping) Outside(p *Proof) (o directory.Outside, err error) {
 			r.err = tooMuch(fmt.Sprintf("attributes of more than %d bytes", maxExtra))
 		}
 	}
-	return o, nil
+	return o, r.err
 }
 
 // reading is one look at a proof's claims, and what was too much of them.
 type reading struct{ err error }
 
 // value is what the claims hold for a field; nil where they hold nothing, and where a
-// CEL expression fails. One that does not come to its end says nothing of the claims.
+// CEL expression fails, which fails towards fewer rights. One that does not come to its
+// end says nothing of the claims, and is too much.
 func (r *reading) value(s *source, claims map[string]any) any {
 	v, err := s.value(claims)
 	if cut := (interpreter.EvalCancelledError{}); errors.As(err, &cut) {
@@ -183,8 +182,8 @@ func unverified(claims map[string]any) bool {
 
 // names reads a list of names, or a single one. A text is one name and is never
 // split: "Domain admins" does not make an admin. Names are whole and exact; empty
-// and repeated ones are left out (hoop PR 128, oauth2-proxy #3365).
-// One that is longer than a name can be is nobody's here.
+// and repeated ones are left out (hoop PR 128, oauth2-proxy #3365), and so is one
+// that is longer than any name here can be.
 func (r *reading) names(field string, v any) []string {
 	var out []string
 	have := map[string]bool{}
@@ -213,8 +212,8 @@ func (r *reading) names(field string, v any) []string {
 
 func control(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
 
-// value is what the claims hold for a field; nil where they hold nothing, and
-// where a CEL expression fails, which is told beside it.
+// value is what the claims hold for a field; nil where they hold nothing. The error
+// is that of a CEL expression.
 func (s *source) value(claims map[string]any) (any, error) {
 	switch {
 	case s == nil:
