@@ -82,7 +82,7 @@ type Gateway struct {
 	admin     http.Handler
 	listeners []*opened
 	late      lateness
-	founding  founding
+	bootstrap bootstrap
 	failed    chan error // what ends the serving: a listener, or the first administrator
 }
 
@@ -161,7 +161,7 @@ func (g *Gateway) join() error {
 	if err := g.browsers(); err != nil {
 		return err
 	}
-	g.admin = rest.New(rest.Deps{Provision: founded{g.provision, &g.founding}, Passwords: g.hasher, Explain: explainer{g}, Audit: auditor{g.audit}, Sessions: sessions{g}, Providers: checker{g},
+	g.admin = rest.New(rest.Deps{Provision: afterBootstrap{g.provision, &g.bootstrap}, Passwords: g.hasher, Explain: explainer{g}, Audit: auditor{g.audit}, Sessions: sessions{g}, Providers: checker{g},
 		Status: g.status, Ready: g.ready, Record: func(e model.Event) error { return g.audit.Append(&e) },
 		Certificate: g.adminCertificate, Log: g.log, Version: g.opt.Version})
 	return nil
@@ -227,7 +227,7 @@ func (g *Gateway) close() {
 	for _, l := range g.listeners {
 		_ = l.Listener.Close()
 	}
-	_ = g.founding.wait(context.Background()) // it needs what is closed below
+	_ = g.bootstrap.wait(context.Background()) // it needs what is closed below
 	if g.pools != nil {
 		g.pools.Close()
 	}

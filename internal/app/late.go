@@ -77,8 +77,8 @@ func (g *Gateway) openLate(ctx context.Context) {
 		return
 	}
 	g.store.set(s)
-	founding := func(err error) { g.log.Error("the store is there, but has no administrator", "cause", err) }
-	if err := g.beginFromStore(ctx, founding); err != nil {
+	unmanaged := func(err error) { g.log.Error("the store is there, but has no administrator", "cause", err) }
+	if err := g.beginFromStore(ctx, unmanaged); err != nil {
 		g.log.Error("the store is there, but its configuration cannot be used", "cause", err)
 		return
 	}

@@ -51,20 +51,20 @@ func TestALoginThatComesBeforeTheFirstAdministratorIsThereWaitsForIt(t *testing.
 	}
 }
 
-func TestFoundingHoldsNobodyUpButThoseWhoWait(t *testing.T) {
-	var f founding
-	if err := f.wait(t.Context()); err != nil {
+func TestBootstrapHoldsNobodyUpButThoseWhoWait(t *testing.T) {
+	var b bootstrap
+	if err := b.wait(t.Context()); err != nil {
 		t.Errorf("with nobody being made: %v", err)
 	}
 	release := make(chan struct{})
-	f.begin(func() { <-release })
+	b.begin(func() { <-release })
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := f.wait(short); !errors.Is(err, context.DeadlineExceeded) {
+	if err := b.wait(short); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a wait that should have been given up: %v", err)
 	}
 	close(release)
-	if err := f.wait(t.Context()); err != nil {
+	if err := b.wait(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -121,7 +121,7 @@ func TestAnAdministratorThatCannotBeStoredEndsTheGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.founding.wait(t.Context()); err != nil {
+	if err := g.bootstrap.wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	empty, err := sqlite.Open(t.Context(), filepath.Join(dir, "empty.db"))

@@ -12,21 +12,21 @@ import (
 	"github.com/sallyport/sallyport/internal/store"
 )
 
-// founding is the making of the first administrator. The hash of the password takes
+// bootstrap is the making of the first administrator. The hash of the password takes
 // longer than all else that a start does, and nothing that clients ask for depends on
 // it, so it goes on beside the serving. Logins of administrators wait for it: one that
 // comes early must not hear that there is no such administrator.
-type founding struct {
+type bootstrap struct {
 	mu   sync.Mutex
 	done chan struct{} // nil = nobody is being made
 }
 
 // begin runs making in the background. One at a time.
-func (f *founding) begin(making func()) {
+func (b *bootstrap) begin(making func()) {
 	done := make(chan struct{})
-	f.mu.Lock()
-	f.done = done
-	f.mu.Unlock()
+	b.mu.Lock()
+	b.done = done
+	b.mu.Unlock()
 	go func() {
 		defer close(done)
 		making()
@@ -34,10 +34,10 @@ func (f *founding) begin(making func()) {
 }
 
 // wait waits until whoever is being made is there, or ctx ends.
-func (f *founding) wait(ctx context.Context) error {
-	f.mu.Lock()
-	done := f.done
-	f.mu.Unlock()
+func (b *bootstrap) wait(ctx context.Context) error {
+	b.mu.Lock()
+	done := b.done
+	b.mu.Unlock()
 	if done == nil {
 		return nil
 	}
@@ -49,37 +49,38 @@ func (f *founding) wait(ctx context.Context) error {
 	}
 }
 
-// founded is the write side as the admin API sees it: who logs in is looked up once
-// there is somebody.
-type founded struct {
+// afterBootstrap is the write side as the admin API sees it: who logs in is looked up
+// once there is somebody.
+type afterBootstrap struct {
 	provision.API
-	founding *founding
+	bootstrap *bootstrap
 }
 
-func (f founded) Administrator(ctx context.Context, name string) (*model.Administrator, error) {
-	if err := f.founding.wait(ctx); err != nil {
+func (a afterBootstrap) Administrator(ctx context.Context, name string) (*model.Administrator, error) {
+	if err := a.bootstrap.wait(ctx); err != nil {
 		return nil, err
 	}
-	return f.API.Administrator(ctx, name)
+	return a.API.Administrator(ctx, name)
 }
 
 // firstAdministrator makes "admin" in a store that has no administrators. What would
 // be refused is found at once; failed is told what goes wrong later.
 func (g *Gateway) firstAdministrator(ctx context.Context, failed func(error)) error {
-	any := false
+	there := false
 	if err := g.store.View(ctx, func(r store.Reader) error {
 		list, err := r.ListObjects(ctx, store.KindAdministrators)
-		any = len(list) > 0
+		there = len(list) > 0
 		return err
 	}); err != nil {
 		return fmt.Errorf("reading the administrators: %w", err)
 	}
-	if any {
+	if there {
 		return nil
 	}
-	password, told := os.Getenv("SALLYPORT_ADMIN_PASSWORD"), true
-	if password == "" {
-		password, told = rand.Text(), false
+	password := os.Getenv("SALLYPORT_ADMIN_PASSWORD")
+	random := password == ""
+	if random {
+		password = rand.Text()
 	}
 	put := func(ctx context.Context, try bool) error {
 		a := &model.Administrator{Name: "admin", Roles: []model.AdminRole{model.AdminAll}, Active: true,
@@ -96,10 +97,10 @@ func (g *Gateway) firstAdministrator(ctx context.Context, failed func(error)) er
 	// Told to end meanwhile, the gateway waits for it (close): who was shown a
 	// password can use it.
 	ctx = context.WithoutCancel(ctx)
-	g.founding.begin(func() {
+	g.bootstrap.begin(func() {
 		if err := put(ctx, false); err != nil {
 			failed(err)
-		} else if !told {
+		} else if random {
 			g.opt.Tell("The administrator admin was made with the password %s: it is shown this once.", password)
 		}
 	})
