@@ -28,10 +28,10 @@ const (
 	mostRelayed = 1 << 12
 )
 
-// errLost is a name that means nothing here any more.
+// errLost is said of a name that means nothing here any more.
 var errLost = errors.New("the login is not known here any more")
 
-// relays are the attempts of late, by their names.
+// relays are the latest attempts, by their names.
 type relays struct {
 	mu    sync.Mutex
 	known map[string]attempt
@@ -104,10 +104,11 @@ func (v *visit) relayed() (list []attempt) {
 
 // setRelayed gives the browser its cookie, with as many attempts as it has room for.
 func (v *visit) setRelayed(list []attempt) {
+	const around = 2 + 12 + 16 // comma, bracket, nonce and tag
 	plain := []byte("[")
 	for i := range list {
-		one, _ := json.Marshal(&list[i])                                              // strings and numbers
-		size := base64.RawURLEncoding.EncodedLen(len(plain) + len(one) + 2 + 12 + 16) // comma, bracket, nonce and tag
+		one, _ := json.Marshal(&list[i]) // strings and numbers
+		size := base64.RawURLEncoding.EncodedLen(len(plain) + len(one) + around)
 		if size > mostRelay || v.now.Sub(time.Unix(list[i].Began, 0)) > relayLife {
 			continue
 		}
@@ -124,7 +125,8 @@ func (v *visit) setRelayed(list []attempt) {
 	}
 	sealed := v.desk.states.sealer.Seal(append(plain, ']'), relayCookie)
 	c := &http.Cookie{Name: relayCookie, Value: base64.RawURLEncoding.EncodeToString(sealed), Path: "/", Secure: true, HttpOnly: true,
-		SameSite: http.SameSiteNoneMode, MaxAge: int(relayLife.Seconds())} // it comes along with a provider's form
+		SameSite: http.SameSiteNoneMode, // for it comes back with the provider's form
+		MaxAge:   int(relayLife.Seconds())}
 	v.w.Header().Add("Set-Cookie", c.String())
 }
 

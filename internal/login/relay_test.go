@@ -242,9 +242,8 @@ func TestARelayStateIsOfOneBrowserAndOneGateway(t *testing.T) {
 	}
 }
 
-// authentik #7435, #19740: a browser without cookies, and a gateway of several processes, or
-// one that was restarted: it would go round for
-// ever, and is told so the second time.
+// authentik #7435, #19740: a browser without cookies would go round for ever at a gateway
+// of several processes, or one that was restarted. It is told so the second time.
 func TestALostRelayStateDoesNotGoRoundInCircles(t *testing.T) {
 	w := newSchool(t)
 	b := w.browser()

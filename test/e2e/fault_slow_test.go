@@ -130,7 +130,7 @@ func (f *framed) head(path string) []byte {
 	return bytes.Clone(f.buf.Bytes())
 }
 
-// ended reads until the gateway ends the connection, and answers why.
+// drained reads until the gateway ends the connection, and tells why.
 func (f *framed) drained() (reason chan string) {
 	reason = make(chan string, 1)
 	go func() {

@@ -58,8 +58,8 @@ type ended struct {
 	err error
 }
 
-// stream opens one with a session, and reads for as long as it goes on; a deaf one reads its beginning alone, so that
-// the gateway has to wait for it.
+// stream opens one with a session, and reads for as long as it goes on. A deaf one
+// reads no more than its beginning, so that the gateway has to wait for it.
 func (g *gateway) stream(t testing.TB, c *http.Client, path, cookie string, deaf bool) <-chan ended {
 	t.Helper()
 	r, err := http.NewRequest("GET", g.url(path), nil)
