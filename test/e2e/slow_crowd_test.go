@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,22 +20,6 @@ import (
 // inCrowd tells the test's own program to be a crowd of slow clients: thousands of
 // them in the program that measures would be what it measures.
 const inCrowd = "SALLYPORT_E2E_CROWD"
-
-func TestMain(m *testing.M) {
-	var err error
-	switch order := os.Getenv(inCrowd); {
-	case order != "":
-		err = crowd(order)
-	case os.Getenv(areBystanders) != "":
-		err = bystanders()
-	default:
-		os.Exit(m.Run())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
 
 // report is what became of a crowd: how many clients of each kind there were, and how
 // long those were there whom the gateway has ended.
@@ -96,14 +79,7 @@ func (s *slowClient) stay(address string, stop <-chan struct{}) (took time.Durat
 // take no processor from the gateway and who is measured.
 func gather(t testing.TB, address string, many int, times time.Duration) (ended func(limit time.Duration) report) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d", inCrowd, address, many, int(times)))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	cmd, in := itself(t, fmt.Sprintf("%s=%s %d %d", inCrowd, address, many, int(times)))
 	var out strings.Builder
 	cmd.Stdout = &out
 	if err := cmd.Start(); err != nil {
