@@ -42,19 +42,17 @@ func (s *Service) ImportUsers(ctx context.Context, a Actor, source iter.Seq2[mod
 		if err != nil {
 			return err
 		}
-		in := &intake{change: t, options: o, result: res, empty: n == 0, seen: map[string]bool{}}
-		i := 0
-		for u, err := range source {
+		in := &intake{change: t, options: o, result: res, empty: n == 0, left: map[string]bool{}}
+		for d, err := range s.draftAhead(ctx, source, o.DryRun) {
 			if err != nil {
 				return err
 			}
-			if err := in.take(ctx, &u, i); err != nil {
+			if err := in.take(d); err != nil {
 				return err
 			}
 			if len(t.faults) >= importFaults {
 				break
 			}
-			i++
 		}
 		t.object, t.created = nil, false
 		return ctx.Err()
@@ -66,44 +64,107 @@ func (s *Service) ImportUsers(ctx context.Context, a Actor, source iter.Seq2[mod
 	return res, nil
 }
 
+// How many users are drafted together, and how many such batches ahead of the
+// writing: enough to keep both sides busy, and little memory.
+const (
+	draftedAtOnce = 64
+	draftedAhead  = 4
+)
+
+// draftAhead reads and drafts the source's users beside whoever takes them, in
+// their order. It ends with the first error, and the source has ended when it has.
+func (s *Service) draftAhead(ctx context.Context, source iter.Seq2[model.User, error], dry bool) iter.Seq2[*draft, error] {
+	type batch struct {
+		drafts []draft
+		err    error
+	}
+	return func(yield func(*draft, error) bool) {
+		batches, enough, panicked := make(chan batch, draftedAhead), make(chan struct{}), any(nil)
+		go func() {
+			defer close(batches)
+			defer func() { panicked = recover() }()
+			first, users := 0, make([]model.User, 0, draftedAtOnce)
+			pass := func(failed error) bool {
+				drafts, err := s.drafting(ctx, users, func(i int) string { return index(KindUsers, first+i) }, func(i int) string { return users[i].Username }, dry)
+				first, users = first+len(users), users[:0]
+				if err == nil {
+					err = failed
+				}
+				select {
+				case batches <- batch{drafts, err}:
+					return err == nil
+				case <-enough:
+					return false
+				}
+			}
+			for u, err := range source {
+				if err == nil {
+					users = append(users, u)
+				}
+				if (err != nil || len(users) == draftedAtOnce) && !pass(err) {
+					return
+				}
+			}
+			pass(nil)
+		}()
+		defer func() {
+			close(enough)
+			for range batches { // until the source has ended
+			}
+			if panicked != nil {
+				panic(panicked)
+			}
+		}()
+		for b := range batches {
+			for i := range b.drafts {
+				if !yield(&b.drafts[i], nil) {
+					return
+				}
+			}
+			if b.err != nil {
+				yield(nil, b.err)
+				return
+			}
+		}
+	}
+}
+
 type intake struct {
 	*change
 	options ImportOptions
 	result  *ImportResult
 	empty   bool            // the store had no users, so those seen are all there are
-	seen    map[string]bool // folded usernames
+	left    map[string]bool // folded usernames that were given and are as they were
 }
 
-func (in *intake) take(ctx context.Context, u *model.User, i int) error {
-	at := index(KindUsers, i)
-	drafts, err := in.s.drafting(ctx, []model.User{*u}, func(int) string { return at }, func(int) string { return u.Username }, in.dryRun)
-	if err != nil {
-		return err
-	}
-	folded := model.FoldUsername(u.Username)
-	if in.seen[folded] {
-		in.faults.Add(at+".username", quote(u.Username)+" is given twice (names are compared without regard to case)")
+func (in *intake) take(d *draft) error {
+	folded := model.FoldUsername(d.user.Username)
+	if in.named[folded] || in.left[folded] {
+		in.faults.Add(d.path+".username", quote(d.user.Username)+" is given twice (names are compared without regard to case)")
 		return nil
 	}
-	in.seen[folded] = true
 	var before *store.UserRecord
+	var err error
 	if !in.empty {
-		if before, err = absent(in.w.User(in.ctx, u.Username)); err != nil {
+		if before, err = absent(in.w.User(in.ctx, d.user.Username)); err != nil {
 			return err
 		}
 	}
 	if before != nil && !in.options.Replace {
-		in.faults = append(in.faults, drafts[0].faults...)
+		in.faults = append(in.faults, d.faults...)
+		in.left[folded] = true
 		in.result.Skipped++
 		return nil
 	}
 	faults, wrote := len(in.faults), in.undo.lines.Len()
-	if err := in.placeUser(before, &drafts[0], in.options.Owner, nil); err != nil {
-		return fmt.Errorf("importing %s (%s): %w", at, u.Username, err)
+	if err := in.placeUser(before, d, in.options.Owner, nil); err != nil {
+		return fmt.Errorf("importing %s (%s): %w", d.path, d.user.Username, err)
 	}
 	switch {
 	case len(in.faults) > faults:
+		in.left[folded] = true
 	case in.undo.lines.Len() == wrote:
+		in.left[folded] = true
 		in.result.Unchanged++
 	case before == nil:
 		in.result.Created++

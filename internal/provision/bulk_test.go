@@ -1,11 +1,13 @@
 package provision
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +22,17 @@ func crowd(n int, hash string) iter.Seq2[model.User, error] {
 		for i := range n {
 			u := model.User{Username: fmt.Sprintf("user-%07d", i), Kind: model.Person, Active: true, Roles: []string{"read-only"}, Groups: []string{"staff"},
 				Credentials: []model.Credential{{Type: model.Password, Hash: hash}}}
+			if !yield(u, nil) {
+				return
+			}
+		}
+	}
+}
+
+func people(users ...model.User) iter.Seq2[model.User, error] {
+	return func(yield func(model.User, error) bool) {
+		for _, u := range users {
+			u.Kind = model.Person
 			if !yield(u, nil) {
 				return
 			}
@@ -55,17 +68,7 @@ func TestAnImportIsAllOrNothing(t *testing.T) {
 	r := newRoom(t).furnish()
 	before := r.export()
 	hash, _ := quickHash(t.Context(), "x")
-	list := func(users ...model.User) iter.Seq2[model.User, error] {
-		return func(yield func(model.User, error) bool) {
-			for _, u := range users {
-				u.Kind = model.Person
-				if !yield(u, nil) {
-					return
-				}
-			}
-		}
-	}
-	_, err := r.ImportUsers(t.Context(), provisioner, list(model.User{Username: "fine"}, model.User{Username: "FINE"}, model.User{Username: ""},
+	_, err := r.ImportUsers(t.Context(), provisioner, people(model.User{Username: "fine"}, model.User{Username: "FINE"}, model.User{Username: ""},
 		model.User{Username: "x", Credentials: []model.Credential{{Type: model.Password, Hash: "plain"}}}, model.User{Username: "y", Roles: []string{"none"}}), ImportOptions{})
 	wantFault(t, err, "users[1].username", "users[2].username", "users[3].credentials[0].hash", "users[4].roles[0]")
 	broken := func(yield func(model.User, error) bool) {
@@ -83,6 +86,65 @@ func TestAnImportIsAllOrNothing(t *testing.T) {
 	if r.export() != before {
 		t.Error("a refused import left something behind")
 	}
+}
+
+func TestNamesThatOthersHoldAreToldBesideAllOtherFaults(t *testing.T) {
+	r := newRoom(t).furnish()
+	key := func(id string) model.Credential {
+		return model.Credential{Type: model.APIKey, Prefix: "spk_" + id, Hash: strings.Repeat("0a", 32)}
+	}
+	holder := model.User{Username: "holder", Credentials: []model.Credential{key("aaaaaaaaaaaa"), {Type: model.Certificate, DNS: "c.example.com"}}}
+	if _, err := r.ImportUsers(t.Context(), provisioner, people(holder), ImportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	before := r.export()
+	_, err := r.ImportUsers(t.Context(), provisioner, people(
+		model.User{Username: "one", Credentials: []model.Credential{key("bbbbbbbbbbbb"), key("aaaaaaaaaaaa")}},
+		model.User{Username: "two", Roles: []string{"none"}, Credentials: []model.Credential{{Type: model.Certificate, DNS: "c.example.com"}}},
+		model.User{Username: "three", Credentials: []model.Credential{key("bbbbbbbbbbbb")}},
+		model.User{Username: "four", Credentials: []model.Credential{key("bbbbbbbbbbbb")}}), ImportOptions{})
+	wantFault(t, err, "users[0].credentials[1]", "users[1].roles[0]", "users[1].credentials[0]", "users[3].credentials[0]")
+	var e *model.Error
+	if errors.As(err, &e); len(e.Faults) != 4 {
+		t.Errorf("faults besides: %v", err)
+	}
+	for _, f := range e.Faults {
+		if f.Path == "users[0].credentials[1]" && !strings.Contains(f.Message, `belongs to the user "holder" already`) {
+			t.Error("not told whose it is:", f.Message)
+		}
+	}
+	if r.export() != before {
+		t.Error("a refused import left something behind")
+	}
+}
+
+func TestASourceHasEndedWhenItsImportHas(t *testing.T) {
+	r := newRoom(t).furnish()
+	hash, _ := quickHash(t.Context(), "x")
+	ended := false
+	endless := func(yield func(model.User, error) bool) {
+		defer func() { ended = true }()
+		for yield(model.User{Username: "twice", Kind: model.Person}, nil) {
+		}
+	}
+	_, err := r.ImportUsers(t.Context(), provisioner, endless, ImportOptions{})
+	wantFault(t, err, "users[1].username", "users[100].username")
+	if !ended {
+		t.Error("after a hundred faults it is still asked for more")
+	}
+	defer func() {
+		if said := recover(); said != "the file is gone" {
+			t.Error("a panic of the source became", said)
+		}
+		if _, err := r.ImportUsers(t.Context(), provisioner, crowd(130, hash), ImportOptions{}); err != nil {
+			t.Error("and nobody can write behind it:", err)
+		}
+	}()
+	_, _ = r.ImportUsers(t.Context(), provisioner, func(yield func(model.User, error) bool) {
+		yield(model.User{Username: "one", Kind: model.Person}, nil)
+		panic("the file is gone")
+	}, ImportOptions{})
+	t.Error("a panic of the source was taken for its end")
 }
 
 // TestAMillionUsers is run by hand: SALLYPORT_MANY=1000000 go test -run Million.

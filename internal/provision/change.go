@@ -38,6 +38,7 @@ type change struct {
 	deleted  []thing         // roles and groups that users might still have
 	standIn  bool            // something holds a password that was not hashed
 	faults   model.Faults
+	claims   []claim           // of the user at hand
 	known    map[thing]bool    // objects asked for so far, that exist
 	places   map[string]string // where in the caller's document an object stands
 	warnings []string

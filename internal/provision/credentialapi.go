@@ -152,6 +152,9 @@ func (t *change) editCredentials(kind, owner string, edit func(id string, list [
 		if after.User.Credentials, err = edit(before.User.ID, after.User.Credentials); err != nil || len(t.faults) > 0 {
 			return err
 		}
+		if err := t.settle(); err != nil {
+			return err
+		}
 		forfeit(before.User.Credentials, &after.User)
 		return t.writeUser(before, &after)
 	}

@@ -106,8 +106,9 @@ func keyHash(s string) bool {
 	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// checkCredential judges a credential against the rest of the store: names that
-// are taken, scopes and providers that lead nowhere, and an end in the past.
+// checkCredential judges a credential against the rest of the store: scopes and
+// providers that lead nowhere, and an end in the past. A user's name for it is
+// claimed, and taken or refused by settle.
 func (t *change) checkCredential(kind, id, at string, old, c *model.Credential) error {
 	if c == nil {
 		return nil
@@ -118,15 +119,8 @@ func (t *change) checkCredential(kind, id, at string, old, c *model.Credential) 
 	if kind == store.KindAdministrators {
 		return t.adminNameTaken(id, c)
 	}
-	if key, ok := directory.CredentialKey(c); ok && (old == nil || publicName(old) != publicName(c)) {
-		r, _, err := t.w.Find(t.ctx, key)
-		r, err = absent(r, err)
-		if err != nil {
-			return err
-		}
-		if r != nil && r.User.ID != id {
-			return t.taken(at, "The "+describe(c)+" belongs to the user "+quote(r.User.Username)+" already.")
-		}
+	if old == nil || publicName(old) != publicName(c) {
+		t.claims = append(t.claims, claim{id, at, c})
 	}
 	if c.Type == model.Link {
 		known, err := t.exists(store.KindIdentityProviders, c.Provider)
@@ -141,6 +135,35 @@ func (t *change) checkCredential(kind, id, at string, old, c *model.Credential) 
 		return nil
 	}
 	return t.checkScopes(join(at, "scopes"), c.Scopes)
+}
+
+// claim is a credential's wish for the name that it is to be found by.
+type claim struct {
+	owner, at string
+	c         *model.Credential
+}
+
+// settle tells which of the claimed names are another user's. The store refuses
+// those by itself, so that this need be asked only once there is something to tell.
+func (t *change) settle() error {
+	claims := t.claims
+	t.claims = t.claims[:0]
+	for _, claim := range claims {
+		key, ok := directory.CredentialKey(claim.c)
+		if !ok {
+			continue
+		}
+		r, _, err := t.w.Find(t.ctx, key)
+		if r, err = absent(r, err); err != nil {
+			return err
+		}
+		if r != nil && r.User.ID != claim.owner {
+			if err := t.taken(claim.at, "The "+describe(claim.c)+" belongs to the user "+quote(r.User.Username)+" already."); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // taken says that a name is another's: a conflict where one object is written, and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"strings"
 	"time"
@@ -50,10 +51,15 @@ func (s *Service) now() time.Time { return s.deps.Now().UTC().Truncate(time.Micr
 
 // newID makes an opaque id. Nothing from outside goes into it: an id that a
 // directory or a caller could choose could be another user's (CVE-2025-41115).
+// Its first 48 bits are milliseconds, and it sorts as they do: a store then adds
+// ids at the end of its index, and not all over it. The other 80 are random.
 func newID() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
+	_, _ = rand.Read(b[6:]) // never fails (crypto/rand)
+	ms := uint64(time.Now().UnixMilli())
+	binary.BigEndian.PutUint16(b[:], uint16(ms>>32))
+	binary.BigEndian.PutUint32(b[2:], uint32(ms))
+	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }
 
 // unavailable is what a store that fails looks like to a client.

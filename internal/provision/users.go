@@ -3,6 +3,7 @@ package provision
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -129,6 +130,7 @@ func (t *change) placeUser(before *store.UserRecord, d *draft, owner string, kee
 		return err
 	}
 	var err error
+	t.claims = t.claims[:0]
 	u.Credentials, err = t.mergeCredentials(KindUsers, u.ID, join(d.path, "credentials"), credentialsOf(before), d.user.Credentials)
 	if err != nil {
 		return err
@@ -140,12 +142,18 @@ func (t *change) placeUser(before *store.UserRecord, d *draft, owner string, kee
 		t.warn("Groups or roles were taken from " + u.Username + " that " + provider + " gives: they are given again when it next says so.")
 	}
 	if len(t.faults) > n {
-		return nil // reported with all others; there is nothing to write
+		return t.settle() // reported with all others; there is nothing to write
 	}
 	if before != nil && strings.HasPrefix(u.Origin, jitOrigin) && !slices.Equal(before.User.Roles, u.Roles) {
 		t.warn("The roles of " + u.Username + " are what its identity provider gives: they are set again when it is next seen. Use a group for others.")
 	}
-	return t.writeUser(before, &after)
+	err = t.writeUser(before, &after)
+	if errors.Is(err, store.ErrExists) {
+		if err := t.settle(); err != nil || len(t.faults) > n {
+			return err
+		}
+	}
+	return err
 }
 
 func credentialsOf(r *store.UserRecord) []model.Credential {
