@@ -127,15 +127,26 @@ func appendChanges(b []byte, changes []model.Change) []byte {
 // head writes the beginning of each line: id, time, node and seq. It keeps what
 // is the same from one event to the next.
 type head struct {
-	node   []byte // ,"node":"…","seq":
+	node   []byte // ","node":"…","seq":
 	random uint32 // tells apart processes that share a clock and a sequence
 	second int64  // that stamp holds
 	stamp  [20]byte
-	buf    []byte
+
+	buf   []byte // of the last event that was given no id
+	fixed int    // where its seq begins
+	ms    int64
+	high  uint64 // its seq without the last 16 bits
 }
 
+// Where in buf stand what changes within a millisecond: the last 16 bits of seq in
+// the id, and the microseconds.
+const (
+	lowAt   = len(`{"id":"01234567-0123-0123-0123-`)
+	microAt = lowAt + len(`012301234567","time":"2006-01-02T15:04:05.000`)
+)
+
 func newHead(node string, random uint32) *head {
-	h := &head{random: random, second: math.MinInt64}
+	h := &head{random: random, second: math.MinInt64, ms: math.MinInt64}
 	h.node = append(h.node, `,"node":`...)
 	h.node = appendText(h.node, node, maxText)
 	h.node = append(h.node, `,"seq":`...)
@@ -144,15 +155,26 @@ func newHead(node string, random uint32) *head {
 
 // bytes is the head of event seq at t; it is good until the next call.
 func (h *head) bytes(id string, t time.Time, seq uint64) []byte {
-	b := append(h.buf[:0], `{"id":`...)
-	if id == "" {
-		b = append(b, '"')
-		b = appendID(b, t, seq, h.random)
-		b = append(b, '"')
-	} else {
-		b = appendText(b, id, maxText)
+	if id != "" {
+		b := appendText(append([]byte(nil), `{"id":`...), id, maxText)
+		return strconv.AppendUint(h.when(append(b, `,"time":"`...), t), seq, 10)
 	}
-	b = append(b, `,"time":"`...)
+	if ms := t.UnixMilli(); ms != h.ms || seq>>16 != h.high {
+		b := appendID(append(h.buf[:0], `{"id":"`...), t, seq, h.random)
+		h.buf = h.when(append(b, `","time":"`...), t)
+		h.fixed, h.ms, h.high = len(h.buf), ms, seq>>16
+	} else {
+		us := t.Nanosecond() / 1000 % 1000
+		low, micro := h.buf[lowAt:lowAt+4], h.buf[microAt:microAt+3]
+		low[0], low[1], low[2], low[3] = hexDigits[seq>>12&15], hexDigits[seq>>8&15], hexDigits[seq>>4&15], hexDigits[seq&15]
+		micro[0], micro[1], micro[2] = byte('0'+us/100), byte('0'+us/10%10), byte('0'+us%10)
+	}
+	h.buf = strconv.AppendUint(h.buf[:h.fixed], seq, 10)
+	return h.buf
+}
+
+// when appends the time, and all that stands between it and the seq.
+func (h *head) when(b []byte, t time.Time) []byte {
 	if s := t.Unix(); s != h.second {
 		h.second = s
 		t.UTC().AppendFormat(h.stamp[:0], "2006-01-02T15:04:05.")
@@ -161,10 +183,7 @@ func (h *head) bytes(id string, t time.Time, seq uint64) []byte {
 	us := uint32(t.Nanosecond() / 1000)
 	hundredths, rest, last := us/10000, us/100%100, us%100
 	b = append(b, byte('0'+hundredths/10), byte('0'+hundredths%10), byte('0'+rest/10), byte('0'+rest%10), byte('0'+last/10), byte('0'+last%10), 'Z', '"')
-	b = append(b, h.node...)
-	b = strconv.AppendUint(b, seq, 10)
-	h.buf = b
-	return b
+	return append(b, h.node...)
 }
 
 // appendID appends a UUID of version 7 (RFC 9562, 5.7): milliseconds, then the

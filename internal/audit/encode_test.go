@@ -39,6 +39,37 @@ func TestEveryFieldSurvivesTheEncoding(t *testing.T) {
 	}
 }
 
+// TestAHeadIsTheSameWhateverWasBeforeIt compares heads that are altered from the one
+// before with heads that are made anew.
+func TestAHeadIsTheSameWhateverWasBeforeIt(t *testing.T) {
+	kept := newHead("node-a", 7)
+	seq, when := uint64(1), at
+	for i := range 200_000 {
+		switch i % 7 {
+		case 0:
+			when = when.Add(time.Duration(i%1500) * time.Microsecond)
+		case 1:
+			when = when.Add(-time.Duration(i%3) * time.Millisecond) // clocks are set back, too
+		case 2:
+			seq += uint64(i % 30_000)
+		}
+		seq++
+		id := ""
+		if i%11 == 0 {
+			id = "given"
+		}
+		if got, want := string(kept.bytes(id, when, seq)), string(newHead("node-a", 7).bytes(id, when, seq)); got != want {
+			t.Fatalf("%s\n%s", got, want)
+		}
+		if i%1000 == 0 {
+			var e model.Event
+			if err := json.Unmarshal(append(kept.bytes(id, when, seq), '}'), &e); err != nil || e.Seq != seq || !e.Time.Equal(when.Truncate(time.Microsecond)) {
+				t.Fatalf("%+v %v", e, err)
+			}
+		}
+	}
+}
+
 func TestTextCannotForgeALineOrSteerATerminal(t *testing.T) {
 	for name, s := range map[string]string{
 		"a line feed and a forged event":   "x\"}\n{\"id\":\"forged\"}",
