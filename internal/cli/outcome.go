@@ -34,12 +34,18 @@ func (r *run) printOutcome(raw json.RawMessage, dryRun bool) error {
 	if err := json.Unmarshal(raw, &o); err != nil {
 		return err
 	}
-	for i, c := range o.Changes {
-		if i == maxShown {
-			fmt.Fprintf(r.out, "… and %d more (--output json shows all)\n", len(o.Changes)-i)
-			break
+	all, told := 0, 0
+	for _, c := range o.Changes {
+		n, one := weight(c)
+		if all += n; one {
+			told++
 		}
-		r.printChange(c)
+		if one && told <= maxShown {
+			r.printChange(c)
+		}
+	}
+	if shown := min(told, maxShown); all > shown {
+		fmt.Fprintf(r.out, "… and %d more (--output json shows %d)\n", all-shown, told)
 	}
 	for _, w := range o.Warnings {
 		fmt.Fprintln(r.err, "Warning:", printable(w))
@@ -48,11 +54,22 @@ func (r *run) printOutcome(raw json.RawMessage, dryRun bool) error {
 	case len(o.Changes) == 0:
 		fmt.Fprintln(r.out, "Nothing to change.")
 	case dryRun:
-		fmt.Fprintf(r.out, "%s would be made; the rights of %s may change.\n", count(len(o.Changes), "change"), count(int(o.Impact.Users), "user"))
+		fmt.Fprintf(r.out, "%s would be made; the rights of %s may change.\n", count(all, "change"), count(int(o.Impact.Users), "user"))
 	default:
-		fmt.Fprintf(r.out, "%s made; revision %d.\n", count(len(o.Changes), "change"), o.Revision)
+		fmt.Fprintf(r.out, "%s made; revision %d.\n", count(all, "change"), o.Revision)
 	}
 	return nil
+}
+
+// weight is how many changes c stands for. Of very many, the gateway tells ten thousand
+// one by one, and then how many more there are of each kind.
+func weight(c model.Change) (n int, one bool) {
+	if after, ok := c.After.(map[string]any); ok && c.Name == "*" {
+		if more, ok := after["more"].(float64); ok {
+			return int(more), false
+		}
+	}
+	return 1, true
 }
 
 func (r *run) printChange(c model.Change) {
