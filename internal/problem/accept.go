@@ -77,15 +77,3 @@ func quality(accept, mediaType string) int {
 	}
 	return 0
 }
-
-// IsGRPC says whether the request is a gRPC call, whose client reads errors from
-// trailers and not from bodies.
-func IsGRPC(fields []model.Field) bool {
-	for i := range fields {
-		if f := &fields[i]; model.EqualFold(f.Name, "Content-Type") {
-			v := f.Value
-			return v == "application/grpc" || strings.HasPrefix(v, "application/grpc+") || strings.HasPrefix(v, "application/grpc;")
-		}
-	}
-	return false
-}

@@ -13,24 +13,7 @@ import (
 type wording struct {
 	title string
 	proxy string // the error type of RFC 9209, 2.3
-	grpc  int    // the status of gRPC
 }
-
-// Statuses of gRPC.
-const (
-	grpcUnknown           = 2
-	grpcInvalidArgument   = 3
-	grpcDeadlineExceeded  = 4
-	grpcNotFound          = 5
-	grpcAlreadyExists     = 6
-	grpcPermissionDenied  = 7
-	grpcResourceExhausted = 8
-	grpcPrecondition      = 9
-	grpcUnimplemented     = 12
-	grpcInternal          = 13
-	grpcUnavailable       = 14
-	grpcUnauthenticated   = 16
-)
 
 const (
 	denied        = "http_request_denied"
@@ -40,38 +23,38 @@ const (
 )
 
 var wordings = map[model.Code]wording{
-	model.RequestMalformed:         {"The request is malformed", wrong, grpcInternal},
-	model.PathAmbiguous:            {"The path is ambiguous", wrong, grpcInvalidArgument},
-	model.CredentialMissing:        {"Credentials are needed", denied, grpcUnauthenticated},
-	model.CredentialInvalid:        {"The credentials were not accepted", denied, grpcUnauthenticated},
-	model.CredentialExpired:        {"The credential has expired", denied, grpcUnauthenticated},
-	model.PermissionDenied:         {"Not permitted", denied, grpcPermissionDenied},
-	model.CSRFFailed:               {"The request could not be told from a forged one", denied, grpcPermissionDenied},
-	model.OriginRefused:            {"Refused from this origin", denied, grpcPermissionDenied},
-	model.AddressRefused:           {"Refused from this address", denied, grpcPermissionDenied},
-	model.RouteNotFound:            {"Nothing is served here", "destination_not_found", grpcUnimplemented},
-	model.NotFound:                 {"Not found", wrong, grpcNotFound},
-	model.MethodNotAllowed:         {"The method is not served here", wrong, grpcUnimplemented},
-	model.Conflict:                 {"The change conflicts with what is there", wrong, grpcAlreadyExists},
-	model.PreconditionFailed:       {"The object has changed since it was read", wrong, grpcPrecondition},
-	model.BodyTooLarge:             {"The body is too large", wrong, grpcResourceExhausted},
-	model.URITooLong:               {"The address is too long", wrong, grpcInvalidArgument},
-	model.UnsupportedMediaType:     {"The media type is not accepted", wrong, grpcInvalidArgument},
-	model.Misdirected:              {"The request reached the wrong server", wrong, grpcInternal},
-	model.Invalid:                  {"The content is not valid", wrong, grpcInvalidArgument},
-	model.RateLimited:              {"Too many requests", denied, grpcResourceExhausted},
-	model.LoginThrottled:           {"Too many failed logins", denied, grpcResourceExhausted},
-	model.HeadersTooLarge:          {"The headers are too large", wrong, grpcResourceExhausted},
-	model.Internal:                 {"The gateway failed", internal, grpcInternal},
-	model.UpstreamUnreachable:      {"The service cannot be reached", "destination_unavailable", grpcUnavailable},
-	model.UpstreamInvalid:          {"The service's answer is not valid", "http_protocol_error", grpcUnavailable},
-	model.UpstreamTimeout:          {"The service took too long", "http_response_timeout", grpcDeadlineExceeded},
-	model.AuthenticationDisabled:   {"Authentication is switched off", configuration, grpcUnavailable},
-	model.IdentityUnavailable:      {"Identities cannot be checked", internal, grpcUnavailable},
-	model.ConfigurationUnavailable: {"There is no configuration to serve", configuration, grpcUnavailable},
-	model.AuditUnavailable:         {"The audit record cannot be written", internal, grpcUnavailable},
-	model.Overloaded:               {"The gateway is overloaded", internal, grpcUnavailable},
-	model.LoopDetected:             {"The request has come in a loop", "proxy_loop_detected", grpcInternal},
+	model.RequestMalformed:         {"The request is malformed", wrong},
+	model.PathAmbiguous:            {"The path is ambiguous", wrong},
+	model.CredentialMissing:        {"Credentials are needed", denied},
+	model.CredentialInvalid:        {"The credentials were not accepted", denied},
+	model.CredentialExpired:        {"The credential has expired", denied},
+	model.PermissionDenied:         {"Not permitted", denied},
+	model.CSRFFailed:               {"The request could not be told from a forged one", denied},
+	model.OriginRefused:            {"Refused from this origin", denied},
+	model.AddressRefused:           {"Refused from this address", denied},
+	model.RouteNotFound:            {"Nothing is served here", "destination_not_found"},
+	model.NotFound:                 {"Not found", wrong},
+	model.MethodNotAllowed:         {"The method is not served here", wrong},
+	model.Conflict:                 {"The change conflicts with what is there", wrong},
+	model.PreconditionFailed:       {"The object has changed since it was read", wrong},
+	model.BodyTooLarge:             {"The body is too large", wrong},
+	model.URITooLong:               {"The address is too long", wrong},
+	model.UnsupportedMediaType:     {"The media type is not accepted", wrong},
+	model.Misdirected:              {"The request reached the wrong server", wrong},
+	model.Invalid:                  {"The content is not valid", wrong},
+	model.RateLimited:              {"Too many requests", denied},
+	model.LoginThrottled:           {"Too many failed logins", denied},
+	model.HeadersTooLarge:          {"The headers are too large", wrong},
+	model.Internal:                 {"The gateway failed", internal},
+	model.UpstreamUnreachable:      {"The service cannot be reached", "destination_unavailable"},
+	model.UpstreamInvalid:          {"The service's answer is not valid", "http_protocol_error"},
+	model.UpstreamTimeout:          {"The service took too long", "http_response_timeout"},
+	model.AuthenticationDisabled:   {"Authentication is switched off", configuration},
+	model.IdentityUnavailable:      {"Identities cannot be checked", internal},
+	model.ConfigurationUnavailable: {"There is no configuration to serve", configuration},
+	model.AuditUnavailable:         {"The audit record cannot be written", internal},
+	model.Overloaded:               {"The gateway is overloaded", internal},
+	model.LoopDetected:             {"The request has come in a loop", "proxy_loop_detected"},
 }
 
 func title(c model.Code) string { return wordings[c].title }
@@ -102,25 +85,4 @@ func proxyError(e *model.Error) string {
 		return w.proxy
 	}
 	return internal
-}
-
-func grpcStatus(c model.Code) int {
-	if w, ok := wordings[c]; ok {
-		return w.grpc
-	}
-	return grpcUnknown
-}
-
-// grpcMessage percent-encodes as gRPC over HTTP/2 asks: printable ASCII but %.
-func grpcMessage(s string) string {
-	const hex = "0123456789ABCDEF"
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' || c > '~' || c == '%' {
-			b = append(b, '%', hex[c>>4], hex[c&15])
-		} else {
-			b = append(b, c)
-		}
-	}
-	return string(b)
 }

@@ -80,9 +80,6 @@ func TestEveryCodeHasAWholeAnswer(t *testing.T) {
 			if s := c.Status(); (s == 429 || s == 503) != (len(get(a.Fields, "Retry-After")) == 1) {
 				t.Error("a 429 or 503, and nothing else, says when to come again")
 			}
-			if g := grpcStatus(c); g < 2 || g > 16 {
-				t.Errorf("grpc-status %d", g)
-			}
 		})
 	}
 }
@@ -114,7 +111,7 @@ func TestProxyStatusFollowsTheCause(t *testing.T) {
 func TestTheCauseIsNeverPublished(t *testing.T) {
 	e := &model.Error{Code: model.Internal, Message: "Sorry.", Err: errors.New("dsn=secret")}
 	odd := &model.Error{Code: "made_up", Message: "secret"}
-	for _, f := range []Facts{{}, {HTML: true}, {GRPC: true}} {
+	for _, f := range []Facts{{}, {HTML: true}} {
 		for _, x := range []*model.Error{e, odd, nil} {
 			a := Render(x, f)
 			all := string(a.Body)
@@ -124,7 +121,7 @@ func TestTheCauseIsNeverPublished(t *testing.T) {
 			if strings.Contains(all, "secret") {
 				t.Errorf("%+v: %s", f, all)
 			}
-			if !f.GRPC && a.Status != 500 {
+			if a.Status != 500 {
 				t.Errorf("status %d", a.Status)
 			}
 		}
@@ -188,19 +185,6 @@ func TestThePageSaysTheSameAndRunsNothing(t *testing.T) {
 func TestHeadHasNoBody(t *testing.T) {
 	if a := Render(&model.Error{Code: model.NotFound}, Facts{Head: true}); a.Body != nil || a.Status != 404 {
 		t.Errorf("%+v", a)
-	}
-}
-
-func TestGRPCReadsItsStatusFromFields(t *testing.T) {
-	a := Render(&model.Error{Code: model.PermissionDenied, Message: "50% é\n"}, Facts{GRPC: true})
-	if a.Status != 200 || a.Body != nil || one(t, a, "Content-Type") != "application/grpc" || one(t, a, "Grpc-Status") != "7" ||
-		one(t, a, "Grpc-Message") != "permission_denied: 50%25 %C3%A9%0A" {
-		t.Errorf("%+v", a)
-	}
-	for v, want := range map[string]bool{"application/grpc": true, "application/grpc+proto": true, "application/grpc-web": false, "application/json": false} {
-		if IsGRPC([]model.Field{{Name: "content-type", Value: v}}) != want {
-			t.Error(v)
-		}
 	}
 }
 

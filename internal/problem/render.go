@@ -16,8 +16,6 @@ type Facts struct {
 	HTML bool
 	// Head leaves the body out.
 	Head bool
-	// GRPC asks for a trailers-only answer, as IsGRPC says.
-	GRPC bool
 	// Challenges go into a 401, one WWW-Authenticate field each.
 	Challenges []string
 	// Login is where the browser is sent to sign in, in the refusal's place; ""
@@ -64,11 +62,6 @@ func Render(e *model.Error, f Facts) Answer {
 	switch {
 	case f.Login != "":
 		return f.departure(a)
-	case f.GRPC:
-		a.Status = http.StatusOK // gRPC says its own status in grpc-status
-		a.add("Content-Type", "application/grpc")
-		a.add("Grpc-Status", strconv.Itoa(grpcStatus(e.Code)))
-		a.add("Grpc-Message", grpcMessage(string(e.Code)+": "+e.Message))
 	case f.HTML:
 		a.add("Content-Type", "text/html; charset=utf-8")
 		a.add("Content-Security-Policy", pagePolicy)
