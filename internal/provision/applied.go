@@ -60,12 +60,6 @@ func (s *Service) applied(ctx context.Context, owner string) (digest string, rev
 	return digest, revision, err
 }
 
-// AppliedDigest is the digest of what was last applied for an owner; "" = nothing.
-func (s *Service) AppliedDigest(ctx context.Context, owner string) (string, error) {
-	d, _, err := s.applied(ctx, owner)
-	return d, err
-}
-
 // memory lets deactivations, revocations and credentials of the run time win over
 // a document that is applied again.
 type memory struct {

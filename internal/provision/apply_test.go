@@ -232,7 +232,7 @@ func TestAFileIsAppliedOnlyWhenItChanged(t *testing.T) {
 	r := newRoom(t)
 	o := ApplyOptions{Owner: "file:a", RuntimeWins: true, Digest: "one"}
 	r.mustApply(`{"roles":[`+writer+`]}`, o)
-	if d, err := r.AppliedDigest(t.Context(), "file:a"); d != "one" || err != nil {
+	if d, _, err := r.applied(t.Context(), "file:a"); d != "one" || err != nil {
 		t.Error(d, err)
 	}
 	r.put(store.KindRoles, "writer", `{"permissions":[{"routes":["x"],"methods":["GET"]}]}`)
@@ -248,14 +248,14 @@ func TestAFileIsAppliedOnlyWhenItChanged(t *testing.T) {
 	if out := r.mustApply(`{"roles":[`+writer+`]}`, o); len(out.Changes) != 0 {
 		t.Errorf("%+v", out)
 	}
-	if d, _ := r.AppliedDigest(t.Context(), "file:a"); d != "three" {
+	if d, _, _ := r.applied(t.Context(), "file:a"); d != "three" {
 		t.Errorf("a digest without changes is not remembered: %s", d)
 	}
 	o.Digest = "four"
 	if _, err := r.apply(`{"groups":[{"name":"g","roles":["none"]}]}`, o); err == nil {
 		t.Fatal("accepted")
 	}
-	if d, _ := r.AppliedDigest(t.Context(), "file:a"); d != "three" {
+	if d, _, _ := r.applied(t.Context(), "file:a"); d != "three" {
 		t.Errorf("the digest of a refused file is remembered: %s", d)
 	}
 }

@@ -87,7 +87,7 @@ var (
 	with      = h2test.With
 )
 
-const endStream, endHeaders = h2test.EndStream, h2test.EndHeaders
+const endStream = h2test.EndStream
 
 // dial connects and says the preface with the settings given.
 func (g *rig) dial(settings ...http2.Setting) *raw {

@@ -157,9 +157,6 @@ func (n *Names) Owned(name string) bool {
 // Plain says that the name is of nothing that the gateway guards, rebuilds or ends.
 func (n *Names) Plain(name string) bool { return n.classify(name) == plain }
 
-// ExactlyOwned says the same of a name as it would be set on purpose.
-func (n *Names) Configured(name string) bool { return n.classify(name) == configured }
-
 // Apply marks as Dropped what goes no further: the identity namespace, what ends
 // at this hop (with the names that Connection lists), framing, and, unless the
 // peer is trusted, what says where the request came from. What remains undropped
