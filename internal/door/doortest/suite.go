@@ -17,15 +17,15 @@ type Door struct {
 	Cut func(error) bool
 }
 
-// Case is one thing that doors are held to. Its name is a sentence.
-type Case struct {
+// rule is one thing that doors are held to. Its name is a sentence.
+type rule struct {
 	name string
 	run  func(*testing.T, Door)
 }
 
 // Run tells whether a door does what every door does.
 func Run(t *testing.T, d Door) {
-	d.run(t, []Case{
+	d.run(t, []rule{
 		{"ARequestPassesAndIsRecorded", aRequestPasses},
 		{"TheGatewaysOwnPathsAreAnsweredBeforeRouting", ownPaths},
 		{"NothingIsForwardedThatCannotBeRecorded", nothingUnrecorded},
@@ -55,7 +55,7 @@ func Run(t *testing.T, d Door) {
 		{"AStreamEndsWhenItsCredentialExpires", expires},
 	})
 	if d.HTTP2 {
-		d.run(t, []Case{
+		d.run(t, []rule{
 			{"AStreamWithoutWindowIsCut", withoutWindow},
 			{"GRPCPasses", grpcPasses},
 			{"GRPCStreamsBothWays", grpcStreams},
@@ -66,7 +66,7 @@ func Run(t *testing.T, d Door) {
 // RunHTTP1 tells whether a door does what every door does that speaks HTTP/1.1,
 // where the bytes of a request are the case.
 func RunHTTP1(t *testing.T, d Door) {
-	d.run(t, []Case{
+	d.run(t, []rule{
 		{"MalformedRequestsAreAnsweredRecordedAndNeverForwarded", malformed},
 		{"OddButLegitimateRequestsPass", odd},
 		{"WhatAHopSaysOfItself", hop},
@@ -82,8 +82,8 @@ func RunHTTP1(t *testing.T, d Door) {
 	})
 }
 
-func (d Door) run(t *testing.T, cases []Case) {
-	for _, c := range cases {
+func (d Door) run(t *testing.T, rules []rule) {
+	for _, c := range rules {
 		t.Run(c.name, func(t *testing.T) { c.run(t, d) })
 	}
 }
