@@ -20,6 +20,7 @@ import (
 	"github.com/sallyport/sallyport/internal/door/h1"
 	"github.com/sallyport/sallyport/internal/door/h2"
 	"github.com/sallyport/sallyport/internal/door/standard"
+	"github.com/sallyport/sallyport/internal/gate/identity"
 	"github.com/sallyport/sallyport/internal/listen"
 )
 
@@ -174,7 +175,7 @@ func (g *Gateway) healthz(w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) keySet(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/jwk-set+json")
-	w.Header().Set("Cache-Control", "public, max-age=300")
+	w.Header().Set("Cache-Control", identity.CacheControl)
 	_, _ = w.Write(g.signer.KeySet())
 }
 

@@ -21,8 +21,8 @@ const (
 	retained = time.Hour + 24*time.Hour
 	// retry is how long a failed rotation waits; the current key goes on signing.
 	retry = time.Minute
-	// CacheControl is what the key set may be served with.
-	CacheControl = "public, max-age=3600"
+	// CacheControl is what the key set is served with.
+	CacheControl = "public, max-age=300"
 )
 
 // Signer signs assertions with ES256 keys that it makes, keeps and rotates. It
