@@ -104,7 +104,7 @@ func (d *Desk) Handler(path string) http.Handler {
 			v.fail(&model.Error{Code: model.ConfigurationUnavailable, RetryAfter: 5, Message: "The gateway has no configuration yet."})
 			return
 		}
-		v.whence()
+		v.findClient()
 		if err := v.parse(); err != nil {
 			v.fail(err)
 			return

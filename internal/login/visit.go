@@ -163,9 +163,9 @@ func (v *visit) redirect(to string) error {
 	return nil
 }
 
-// whence finds out who is asking, as the gate does for every other request: the peer,
+// findClient finds out who is asking, as the gate does for every other request: the peer,
 // or whom a trusted proxy names.
-func (v *visit) whence() {
+func (v *visit) findClient() {
 	r := model.Request{Host: v.r.Host, Fields: v.fields()}
 	if a, err := netip.ParseAddrPort(v.r.RemoteAddr); err == nil {
 		r.Peer = a.Addr().Unmap()
