@@ -26,14 +26,7 @@ func (s *ServiceProvider) End(ctx context.Context, a *flow.Attempt, keep []byte,
 	if err := json.Unmarshal(keep, &k); err != nil || k.NameID.Value == "" {
 		return nil, nil // a session of another kind, or of old: nothing there to end
 	}
-	if len(a.State) > maxRelay {
-		return nil, model.AsError(errLongState)
-	}
-	own, err := s.ownPair()
-	if err != nil {
-		return nil, err
-	}
-	_, idp, err := s.current(ctx, a.Provider)
+	own, idp, err := s.ready(ctx, a)
 	if err != nil {
 		return nil, err
 	}

@@ -38,14 +38,7 @@ func (s *ServiceProvider) Begin(ctx context.Context, a *flow.Attempt) (*flow.Dep
 	if a.Secret == "" {
 		return nil, model.AsError(errors.New("an attempt without a secret"))
 	}
-	if len(a.State) > maxRelay {
-		return nil, model.AsError(errLongState)
-	}
-	own, err := s.ownPair()
-	if err != nil {
-		return nil, err
-	}
-	_, idp, err := s.current(ctx, a.Provider)
+	own, idp, err := s.ready(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +52,20 @@ func (s *ServiceProvider) Begin(ctx context.Context, a *flow.Attempt) (*flow.Dep
 		NameIDPolicy:                &schema.NameIDPolicy{Format: &unspecified, AllowCreate: &create},
 	}
 	return depart(own, request.Element(), "SAMLRequest", idp.signOn, a.State)
+}
+
+// ready is what a request to a provider is made of: our keys, what is known of the
+// provider, and a state that fits into a RelayState.
+func (s *ServiceProvider) ready(ctx context.Context, a *flow.Attempt) (*keyPair, *identityProvider, error) {
+	if len(a.State) > maxRelay {
+		return nil, nil, model.AsError(errLongState)
+	}
+	own, err := s.ownPair()
+	if err != nil {
+		return nil, nil, err
+	}
+	_, idp, err := s.current(ctx, a.Provider)
+	return own, idp, err
 }
 
 func (s *ServiceProvider) ownPair() (*keyPair, error) {
