@@ -50,6 +50,7 @@ func Run(t *testing.T, d Door) {
 		{"FaultsOfTheServiceAreProblems", faults},
 		{"ADeadConnectionFailsNoRequestThatIsSafeToSendAgain", deadConnection},
 		{"ARequestThatTargetsDieOfIsSentABoundedNumberOfTimes", deadly},
+		{"AUserIsHashedByName", hashedByName},
 		{"OpenStreamsEndWithTheirUser", endWithUser},
 		{"AStreamThatBeganBeforeTheCutIsCutWhenItRegisters", beganBeforeTheCut},
 		{"AStreamEndsWhenItsCredentialExpires", expires},

@@ -8,9 +8,40 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/directory"
 	"github.com/sallyport/sallyport/internal/door/targettest"
 	"github.com/sallyport/sallyport/internal/gate"
+	"github.com/sallyport/sallyport/internal/model"
 )
+
+// One whose account was made anew goes to the same target as before; nobody in
+// particular goes by the address.
+func hashedByName(t *testing.T, d Door) {
+	var urls []model.Target
+	for i := range 4 {
+		b := targettest.New(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, i) })
+		urls = append(urls, model.Target{URL: b.URL, Weight: 1})
+	}
+	g := d.start(t, "", Service(func(s *model.Service) { s.Targets, s.Balance = urls, model.HashBalance }))
+	client := g.Client()
+	for _, name := range []string{"", "alice"} {
+		seen := map[string]bool{}
+		for i := range 8 {
+			if name != "" {
+				g.User = directory.NewPrincipal(model.User{ID: fmt.Sprint("id-", i), Username: name, Active: true, Credentials: []model.Credential{{ID: "c"}}})
+			}
+			for _, body := range []func() io.Reader{whole, streamed} {
+				req, _ := http.NewRequest("PUT", g.URL("/"), body())
+				res, err := client.Do(req)
+				_, answer := Read(t, res, err)
+				seen[answer] = true
+			}
+		}
+		if len(seen) != 1 {
+			t.Errorf("%q is sent to %v", name, seen)
+		}
+	}
+}
 
 func endWithUser(t *testing.T, d Door) {
 	gone := make(chan struct{}, 10)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/door"
 	"github.com/sallyport/sallyport/internal/door/upstream"
 	"github.com/sallyport/sallyport/internal/door/upstream/lane"
 	"github.com/sallyport/sallyport/internal/door/wire"
@@ -32,13 +33,9 @@ func (c *conn) direct() (failed *model.Error, detail string, done bool) {
 			return failed, detail, true
 		}
 	}
-	key := ""
-	if ex.Route.Service.Balance == model.HashBalance {
-		key = c.key()
-	}
 	var ok bool
 	start := time.Now()
-	if c.held, ok = c.s.deps.Ways.Claim(c.ctx, ex.Route.Service, key, start); !ok {
+	if c.held, ok = c.s.deps.Ways.Claim(c.ctx, ex.Route.Service, door.HashKey(ex), start); !ok {
 		return nil, "", false
 	}
 	if e := c.held.Fault; e != nil {
@@ -128,14 +125,6 @@ func (c *conn) gather() (failed *model.Error, detail string, ok bool) {
 // stopped is the answer to a body that the client stopped sending.
 func stopped(err error) *model.Error {
 	return &model.Error{Code: model.RequestMalformed, Message: "The request's body stopped coming.", Err: err}
-}
-
-// key is what balance: hash goes by.
-func (c *conn) key() string {
-	if u := c.ex.Username(); u != "" {
-		return u
-	}
-	return c.ex.IP()
 }
 
 // ask sends the request and reads the head of the answer, within the service's

@@ -153,7 +153,7 @@ func (c *conn) general() (*model.Error, string) {
 	defer cancel()
 	up := upstream.Request{Method: ex.Method, Target: ex.Target, Fields: ex.Fields, Add: ex.Add,
 		Length: c.req.Length, Expects: c.req.Expect100, Trailers: c.req.Trailers, Upgrade: ex.Upgrade,
-		Key: c.key(), Spent: c.spent, Sent: c.tried, Inform: c.inform}
+		Key: door.HashKey(c.ex), Spent: c.spent, Sent: c.tried, Inform: c.inform}
 	if ex.Route.Service.Host == model.HostPreserve {
 		up.Host = ex.Host
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/door"
 	"github.com/sallyport/sallyport/internal/door/upstream"
 	"github.com/sallyport/sallyport/internal/door/wire"
 	"github.com/sallyport/sallyport/internal/model"
@@ -25,7 +26,7 @@ func (st *stream) direct() (failed *model.Error, detail string, done bool) {
 		return nil, "", false
 	}
 	start := time.Now()
-	d, ok := c.s.deps.Ways.Direct(c.ctx, ex.Route.Service, st.key())
+	d, ok := c.s.deps.Ways.Direct(c.ctx, ex.Route.Service, door.HashKey(ex))
 	if !ok {
 		return nil, "", false
 	}
@@ -128,18 +129,6 @@ func (st *stream) over() bool {
 	st.c.mu.Lock()
 	defer st.c.mu.Unlock()
 	return st.dead
-}
-
-// key is what balance: hash goes by.
-func (st *stream) key() string {
-	ex := st.ex
-	if ex.Route.Service.Balance != model.HashBalance {
-		return ""
-	}
-	if u := ex.Username(); u != "" {
-		return u
-	}
-	return ex.IP()
 }
 
 // compose writes the request, its body behind it, into st.out.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sallyport/sallyport/internal/door"
 	"github.com/sallyport/sallyport/internal/door/upstream"
 	"github.com/sallyport/sallyport/internal/door/wire"
 	"github.com/sallyport/sallyport/internal/model"
@@ -105,7 +106,7 @@ func (st *stream) uncancel() {
 func (st *stream) request(body *bodyReader) *upstream.Request {
 	ex := st.ex
 	req := &upstream.Request{Method: ex.Method, Target: ex.Target, Host: ex.Host, Fields: ex.Fields, Add: ex.Add,
-		Trailers: st.head.trailers, Key: st.key(), Spent: st.spent, Sent: st.tried, Inform: st.inform}
+		Trailers: st.head.trailers, Key: door.HashKey(ex), Spent: st.spent, Sent: st.tried, Inform: st.inform}
 	if ex.Route.Service.Host == model.HostTarget {
 		req.Host = ""
 	}

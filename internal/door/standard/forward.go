@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/door"
 	"github.com/sallyport/sallyport/internal/door/upstream"
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -100,12 +101,7 @@ func (x *exchange) request() *upstream.Request {
 		req.Expects = r.ProtoMajor == 1 && listed(r.Header["Expect"], "100-continue")
 		x.takeTrailers(req)
 	}
-	if ex.Route.Service.Balance == model.HashBalance {
-		req.Key = ex.ClientIP.String()
-		if ex.Access != nil && ex.Access.Principal != nil {
-			req.Key = ex.Access.Principal.User.ID
-		}
-	}
+	req.Key = door.HashKey(ex)
 	if r.ProtoAtLeast(1, 1) {
 		req.Inform = x.inform
 	}

@@ -30,3 +30,15 @@ func LastStop(ex *gate.Exchange) bool {
 	}
 	return false
 }
+
+// HashKey is what balance: hash goes by: who calls, else from where. It is "" where
+// the service is balanced otherwise.
+func HashKey(ex *gate.Exchange) string {
+	if ex.Route.Service.Balance != model.HashBalance {
+		return ""
+	}
+	if u := ex.Username(); u != "" {
+		return u
+	}
+	return ex.IP()
+}
