@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -257,40 +256,17 @@ func (c *conn) rewind(mark int) {
 // request writes the request's head, and a body that is there behind it, into c.out.
 func (c *conn) request() {
 	ex := c.ex
-	b := append(c.out[:0], ex.Method...)
-	b = append(b, ' ')
-	b = append(b, ex.Target...)
-	b = append(b, " HTTP/1.1\r\nHost: "...)
-	if ex.Route.Service.Host == model.HostPreserve {
-		b = append(b, ex.Host...)
-	} else {
-		b = append(b, c.held.Host...)
-	}
-	b = append(b, "\r\n"...)
-	for i := range ex.Fields {
-		if f := &ex.Fields[i]; !f.Dropped {
-			b = appendField(b, f.Name, f.Value)
-		}
-	}
-	for i := range ex.Add {
-		b = appendField(b, ex.Add[i].Name, ex.Add[i].Value)
-	}
-	if c.req.Trailers {
-		b = append(b, "TE: trailers\r\nConnection: TE\r\n"...)
-	}
+	b := door.AppendHead(c.out[:0], ex, c.held.Host, c.req.Trailers)
 	if c.req.Expect100 {
 		b = append(b, "Expect: 100-continue\r\n"...)
 	}
-	switch {
-	case c.req.Chunked():
+	if c.req.Chunked() {
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 		if names := c.declaredTrailers(); len(names) > 0 {
-			b = appendField(b, "Trailer", strings.Join(names, ", "))
+			b = door.AppendField(b, "Trailer", strings.Join(names, ", "))
 		}
-	case c.req.Length > 0 || bodied(ex.Method):
-		b = append(b, "Content-Length: "...)
-		b = strconv.AppendInt(b, c.req.Length, 10)
-		b = append(b, "\r\n"...)
+	} else {
+		b = door.AppendLength(b, ex.Method, c.req.Length)
 	}
 	b = append(b, "\r\n"...)
 	if c.up == nil && c.req.Length > 0 {
@@ -298,14 +274,4 @@ func (c *conn) request() {
 		b = append(b, data...)
 	}
 	c.out = b
-}
-
-// bodied methods say Content-Length: 0 where they have no body (RFC 9110, 8.6).
-func bodied(method string) bool { return method == "POST" || method == "PUT" || method == "PATCH" }
-
-func appendField(b []byte, name, value string) []byte {
-	b = append(b, name...)
-	b = append(b, ": "...)
-	b = append(b, value...)
-	return append(b, "\r\n"...)
 }

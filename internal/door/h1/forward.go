@@ -224,7 +224,7 @@ func (c *conn) inform(status int, fields http.Header) {
 		}
 		for _, v := range values {
 			if !c.keeps(name, v) && model.ValidToken(name) && model.ValidFieldValue(v) {
-				b = appendField(b, name, v)
+				b = door.AppendField(b, name, v)
 			}
 		}
 	}

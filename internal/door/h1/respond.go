@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/sallyport/sallyport/internal/door"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/problem"
 )
@@ -75,7 +76,7 @@ func (c *conn) statusLine(status int, reason string) {
 	c.out = append(c.out, "\r\n"...)
 }
 
-func (c *conn) field(name, value string) { c.out = appendField(c.out, name, value) }
+func (c *conn) field(name, value string) { c.out = door.AppendField(c.out, name, value) }
 
 func (c *conn) number(name string, n int64) {
 	c.out = append(c.out, name...)

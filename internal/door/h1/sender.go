@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/door"
 )
 
 const (
@@ -127,7 +129,7 @@ func (s *sender) end() error {
 	}
 	b := []byte("0\r\n")
 	for _, f := range s.body.trailer() {
-		b = appendField(b, f.Name, f.Value)
+		b = door.AppendField(b, f.Name, f.Value)
 	}
 	_, err := s.r.d.Conn.Write(append(b, '\r', '\n'))
 	return err

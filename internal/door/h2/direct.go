@@ -2,7 +2,6 @@ package h2
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -134,35 +133,9 @@ func (st *stream) over() bool {
 // compose writes the request, its body behind it, into st.out.
 func (st *stream) compose(d *upstream.Direct) {
 	ex := st.ex
-	b := append(st.out[:0], ex.Method...)
-	b = append(b, ' ')
-	b = append(b, ex.Target...)
-	b = append(b, " HTTP/1.1\r\nHost: "...)
-	if ex.Route.Service.Host == model.HostPreserve {
-		b = append(b, ex.Host...)
-	} else {
-		b = append(b, d.Host...)
-	}
-	b = append(b, "\r\n"...)
-	for _, list := range [...][]model.Field{ex.Fields, ex.Add} {
-		for i := range list {
-			if f := &list[i]; !f.Dropped {
-				b = append(b, f.Name...)
-				b = append(b, ": "...)
-				b = append(b, f.Value...)
-				b = append(b, "\r\n"...)
-			}
-		}
-	}
-	if st.head.trailers {
-		b = append(b, "TE: trailers\r\nConnection: TE\r\n"...)
-	}
+	b := door.AppendHead(st.out[:0], ex, d.Host, st.head.trailers)
 	held := st.body.held // nobody but us touches a body that is whole
-	if held > 0 || ex.Method == http.MethodPost || ex.Method == http.MethodPut || ex.Method == http.MethodPatch {
-		b = append(b, "Content-Length: "...)
-		b = strconv.AppendInt(b, int64(held), 10)
-		b = append(b, "\r\n"...)
-	}
+	b = door.AppendLength(b, ex.Method, int64(held))
 	b = append(b, "\r\n"...)
 	from := st.body.r
 	for p := st.body.first; held > 0; p, from = p.next, 0 {
