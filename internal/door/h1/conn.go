@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -272,7 +271,7 @@ func (c *conn) handshake() *model.TLSFacts {
 func (c *conn) exchange() bool {
 	c.acquire()
 	c.body.start(&c.in, c.req.Length, 0)
-	c.screen()
+	c.s.deps.Screen(c.ex)
 	c.answer()
 	keep := !c.req.Close && !c.broken.Load()
 	if keep && !c.body.ended {
@@ -286,25 +285,6 @@ func (c *conn) exchange() bool {
 	return keep && (c.ctx.Err() == nil || c.revive())
 }
 
-// screen refuses what needs no plan to be refused.
-func (c *conn) screen() {
-	ex, d := c.ex, &c.s.deps
-	switch {
-	case ex.Method == http.MethodTrace:
-		// An answer to TRACE is the request as the backend saw it: the caller would
-		// be shown the assertion and the gateway's own credential.
-		ex.Err = &model.Error{Code: model.MethodNotAllowed, Message: "TRACE is not served here.",
-			Allow: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}}
-		ex.Step, ex.Detail = gate.StepParse, "TRACE would show what the gateway adds"
-	case door.Reserved(ex.Request.Target) && d.Local(ex.Host, path(ex.Request.Target)) == nil:
-		ex.Err = model.NewError(model.RouteNotFound, "There is nothing here.")
-		ex.Step, ex.Detail = gate.StepMatch, "one of the gateway's own paths, and none that there is"
-	case ex.TLS != nil && ex.TLS.ServerName != "" && d.TLS != nil && d.TLS.Misdirected(ex.TLS.ServerName, ex.Host):
-		ex.Err = model.NewError(model.Misdirected, "This connection was opened for another host name.")
-		ex.Step, ex.Detail = gate.StepAccept, "server name "+ex.TLS.ServerName+", host "+ex.Host
-	}
-}
-
 // answer brings one exchange to its end. The exchange is released on return.
 func (c *conn) answer() {
 	ex, d := c.ex, &c.s.deps
@@ -315,11 +295,9 @@ func (c *conn) answer() {
 		c.ex = nil
 		d.Gate.Release(ex)
 	}()
-	if ex.Err == nil {
-		if h := c.local(); h != nil {
-			c.answerLocal(h)
-			return
-		}
+	if h := d.Own(ex); h != nil {
+		c.answerLocal(h)
+		return
 	}
 	c.decided = true
 	d.Gate.Decide(c.ctx, ex)

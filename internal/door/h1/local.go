@@ -17,20 +17,6 @@ import (
 // of which a SAML response is the largest.
 const localBody = 512 << 10
 
-func path(target string) string {
-	p, _, _ := strings.Cut(target, "?")
-	return p
-}
-
-// local is the handler of the gateway's own path, nil for everybody else's.
-func (c *conn) local() http.Handler {
-	p := path(c.req.Target)
-	if !strings.HasPrefix(p, "/.") {
-		return nil
-	}
-	return c.s.deps.Local(c.req.Host, p)
-}
-
 // answerLocal runs a net/http handler of the gateway's own.
 func (c *conn) answerLocal(h http.Handler) {
 	body, err := c.localBody()

@@ -70,7 +70,7 @@ func (st *stream) carry() {
 	defer d.Gate.Release(ex)
 	defer st.recover()
 	st.parse()
-	if h := st.local(); h != nil {
+	if h := d.Own(ex); h != nil {
 		st.answerLocal(h)
 		return
 	}
@@ -144,7 +144,6 @@ func (st *stream) parse() {
 	if ex.TLS != nil {
 		ex.Scheme = "https"
 	}
-	ex.Step = gate.StepParse
 	switch {
 	case h.fault != "":
 		ex.Err = model.NewError(model.RequestMalformed, "The request is not well-formed: "+h.fault+".")
@@ -153,19 +152,11 @@ func (st *stream) parse() {
 		ex.Err = model.NewError(model.URITooLong, "The request's target is longer than this gateway takes.")
 	case h.tooLarge:
 		ex.Err = model.NewError(model.HeadersTooLarge, "The request's head is larger than this gateway takes.")
-	case ex.Method == http.MethodTrace:
-		// An answer to TRACE is the request as the backend saw it: the caller would
-		// be shown the assertion and the gateway's own credential.
-		ex.Err = &model.Error{Code: model.MethodNotAllowed, Message: "TRACE is not served here.",
-			Allow: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}}
-		ex.Detail = "TRACE would show what the gateway adds"
-	case door.Reserved(ex.Request.Target) && c.s.deps.Local(ex.Host, path(ex.Request.Target)) == nil:
-		ex.Err = model.NewError(model.RouteNotFound, "There is nothing here.")
-		ex.Step, ex.Detail = gate.StepMatch, "one of the gateway's own paths, and none that there is"
 	default:
-		ex.Step = ""
-		st.checkName()
+		c.s.deps.Screen(ex)
+		return
 	}
+	ex.Step = gate.StepParse
 }
 
 // sayVersion has Via say by which version the request came (RFC 9110, 7.6.3).
@@ -181,33 +172,6 @@ func (st *stream) sayVersion() {
 		}
 		f.Value = st.via[1]
 	}
-}
-
-// checkName refuses a host that the connection's certificate is not for.
-func (st *stream) checkName() {
-	ex := st.ex
-	t := ex.TLS
-	if t == nil || t.ServerName == "" || st.c.s.deps.TLS == nil || !st.c.s.deps.TLS.Misdirected(t.ServerName, ex.Host) {
-		return
-	}
-	ex.Err = model.NewError(model.Misdirected, "This connection was opened for another host name.")
-	ex.Step, ex.Detail = gate.StepAccept, "server name "+t.ServerName+", host "+ex.Host
-}
-
-func path(target string) string {
-	p, _, _ := strings.Cut(target, "?")
-	return p
-}
-
-// local is the handler of the gateway's own path, if it is one.
-func (st *stream) local() http.Handler {
-	if st.ex.Err != nil {
-		return nil
-	}
-	if p := path(st.ex.Request.Target); strings.HasPrefix(p, "/.") {
-		return st.c.s.deps.Local(st.ex.Host, p)
-	}
-	return nil
 }
 
 // answerLocal runs a net/http handler of the gateway's own.

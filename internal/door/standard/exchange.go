@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -74,7 +73,7 @@ func (x *exchange) serve() {
 		x.w.Header().Set("Connection", "close") // HTTP/2 turns it into GOAWAY
 	}
 	x.parse()
-	if h := x.local(); h != nil {
+	if h := d.deps.Own(x.ex); h != nil {
 		x.w.Header().Set("X-Request-Id", x.ex.ID)
 		h.ServeHTTP(x.w, x.r)
 		x.done = true
@@ -92,18 +91,6 @@ func (x *exchange) serve() {
 		x.sayVersion()
 		x.complete(x.forward())
 	}
-}
-
-// local is the handler of the gateway's own path, if it is one.
-func (x *exchange) local() http.Handler {
-	if x.ex.Err != nil {
-		return nil
-	}
-	p := path(x.ex.Request.Target)
-	if !strings.HasPrefix(p, "/.") {
-		return nil
-	}
-	return x.door.deps.Local(x.ex.Host, p)
 }
 
 // recover turns a fault in our code into a 500 that is counted, and into nothing

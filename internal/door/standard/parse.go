@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sallyport/sallyport/internal/door"
 	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/model"
 )
@@ -46,28 +45,7 @@ func (x *exchange) parse() {
 		ex.Step = gate.StepParse
 		return
 	}
-	if r.Method == http.MethodTrace {
-		// An answer to TRACE is the request as the backend saw it: the caller would
-		// be shown the assertion and the gateway's own credential.
-		ex.Err = &model.Error{Code: model.MethodNotAllowed, Message: "TRACE is not served here.",
-			Allow: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}}
-		ex.Step, ex.Detail = gate.StepParse, "TRACE would show what the gateway adds"
-		return
-	}
-	if door.Reserved(target) && x.door.deps.Local(r.Host, path(target)) == nil {
-		ex.Err = model.NewError(model.RouteNotFound, "There is nothing here.")
-		ex.Step, ex.Detail = gate.StepMatch, "one of the gateway's own paths, and none that there is"
-		return
-	}
-	if t := ex.TLS; t != nil && t.ServerName != "" && x.door.deps.TLS != nil && x.door.deps.TLS.Misdirected(t.ServerName, r.Host) {
-		ex.Err = model.NewError(model.Misdirected, "This connection was opened for another host name.")
-		ex.Step, ex.Detail = gate.StepAccept, "server name "+t.ServerName+", host "+r.Host
-	}
-}
-
-func path(target string) string {
-	p, _, _ := strings.Cut(target, "?")
-	return p
+	x.door.deps.Screen(ex)
 }
 
 // fields lists the header; net/http keeps the order of values and not of names.
