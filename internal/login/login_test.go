@@ -394,7 +394,8 @@ func TestTheHostIsTheOneThatATrustedProxyNames(t *testing.T) {
 	}
 }
 
-// A credential that is good from some addresses begins no session from others.
+// A credential that is good from some addresses begins no session from others, and
+// shows and ends none from there; but to sign out is possible everywhere.
 func TestACredentialThatIsLimitedToAddressesIsSoAtTheLogin(t *testing.T) {
 	w := newWorld(t, nil)
 	w.users["alice"].User.Credentials[0].Addresses = []string{"198.51.100.0/24"}
@@ -409,6 +410,18 @@ func TestACredentialThatIsLimitedToAddressesIsSoAtTheLogin(t *testing.T) {
 	}
 	if rec := b.get(home+pathCallback+"?code=x&state="+b.begin("/x"), "X-Forwarded-For", "198.51.100.7"); rec.Code != 302 || !b.signedIn(home) {
 		t.Errorf("from there: %d %s", rec.Code, rec.Body)
+	}
+	if rec := b.get(home+pathAccount, "X-Forwarded-For", "198.51.100.7"); rec.Code != 200 {
+		t.Errorf("the account page from there: %d %s", rec.Code, rec.Body)
+	}
+	if rec := b.get(home + pathAccount); rec.Code != 403 || !strings.Contains(rec.Body.String(), "address_refused") || strings.Contains(rec.Body.String(), "198.51.100") {
+		t.Errorf("the account page from elsewhere: %d %s", rec.Code, rec.Body)
+	}
+	if rec := b.do("POST", home+pathAccount, url.Values{"session": {"others"}}, "Origin", home); rec.Code != 403 || !strings.Contains(rec.Body.String(), "address_refused") {
+		t.Errorf("ending sessions from elsewhere: %d %s", rec.Code, rec.Body)
+	}
+	if rec := b.get(home + pathLogout); rec.Code != 200 || !strings.Contains(rec.Body.String(), "<form") {
+		t.Errorf("signing out from elsewhere: %d %s", rec.Code, rec.Body)
 	}
 }
 
