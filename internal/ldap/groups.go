@@ -11,12 +11,12 @@ import (
 	"github.com/sallyport/sallyport/internal/model"
 )
 
-// Bounds of what is looked up for one user. Groups beyond mostLevels are left out; who
-// is in more than mostGroups is refused, for nobody can say which of them conditions
+// Bounds of what is looked up for one user: groups, and groups of groups of groups. Who
+// is in more, or deeper, is refused, for nobody can say which of the rest conditions
 // would ask for.
 const (
 	mostGroups = 1000
-	mostLevels = 5
+	mostLevels = 10
 	atOnce     = 50 // groups whose groups are asked for by one question
 )
 
@@ -26,22 +26,24 @@ var errMany = errors.New("the user is in more groups than are looked up, or than
 // groups are the names of the groups that a user is in.
 func (d *directory) groups(ctx context.Context, p *model.IdentityProvider, dn, username string) ([]any, error) {
 	w := &walk{d: d, p: p, username: username, seen: map[string]bool{}}
-	filter, levels := groupFilter(p), 1
-	if p.NestedGroups {
-		levels = mostLevels
+	filter, nested := groupFilter(p), p.NestedGroups
+	if nested {
 		if follows, err := d.followsChains(ctx); err != nil {
 			return nil, err
 		} else if f, ok := chained(filter); ok && follows {
-			filter, levels = f, 1
+			filter, nested = f, false
 		}
 	}
 	members := []string{dn}
-	for range levels {
+	for depth := 1; len(members) > 0; depth++ {
 		var err error
-		if members, err = w.level(ctx, filter, members); err != nil {
+		if members, err = w.level(ctx, filter, members); err == nil && depth > mostLevels && len(members) > 0 {
+			err = errMany
+		}
+		if err != nil {
 			return nil, trouble(stageGroups, d.target.address, err)
 		}
-		if len(members) == 0 {
+		if !nested {
 			break
 		}
 	}
