@@ -23,7 +23,7 @@ import (
 
 // packages are what to install for a program, on Debian and its like.
 var packages = map[string]string{"curl": "curl", "nginx": "nginx-light", "node": "nodejs", "openssl": "openssl", "h2load": "nghttp2-client",
-	"apache2": "apache2-bin", "php": "php-cli", "slapd": "slapd", "slapadd": "slapd", "chromium": "chromium"}
+	"apache2": "apache2-bin", "php": "php-cli", "slapd": "slapd", "slapadd": "slapd", "chromium": "chromium", "slowhttptest": "slowhttptest"}
 
 // need finds a program. A missing one is a failure, never a skip: a test that did
 // not run has shown nothing.
