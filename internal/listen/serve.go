@@ -117,6 +117,7 @@ func (l *Listener) accept(h Handlers, f *feed) error {
 			continue
 		}
 		l.open.Add(1)
+		boundUnsent(nc)
 		switch {
 		case l.base != nil:
 			go l.secure(nc, h, f)
