@@ -57,23 +57,31 @@ func TestSlowClientsAreEndedAndHoldUpNobody(t *testing.T) {
 		})
 		g := start(t, options{engine: engine, resources: withBackend(everyone, b.URL), boot: boot})
 		before, memory := g.metric(t, "go_goroutines"), usageOf(t, g.pid()).rss
-		var alone, good tally
+		var alone, coming, good tally
 		quiet := regulars(g, &alone)
 		time.Sleep(time.Duration(counts(1, 10)) * time.Second)
 		quiet.end()
-		c := regulars(g, &good)
 		high := int64(0)
-		c.work(1, func(_, _ int) {
+		watch := &crew{}
+		watch.work(1, func(_, _ int) {
 			high = max(high, usageOf(t, g.pid()).rss)
 			time.Sleep(100 * time.Millisecond)
 		})
-		r := gather(t, g.proxy, many, times)(stretched(10*times*time.Second + 3*time.Second))
+		early := regulars(g, &coming)
+		ended := gather(t, g.proxy, many, times)
+		time.Sleep(time.Duration(many/10+1)*pause(times) + time.Second)
+		early.end()
+		c := regulars(g, &good)
+		r := ended(stretched(10*times*time.Second + 3*time.Second))
 		c.end()
+		watch.end()
 		for _, f := range r.Faults {
 			t.Error(f)
 		}
+		coming.only(t, "good clients", 200)
 		good.only(t, "good clients", 200)
-		t.Logf("good clients, alone: %s; beside %d slow ones: %v; %d MiB before, %d MiB meanwhile", &alone, many, &good, memory>>20, high>>20)
+		t.Logf("good clients, alone: %v; while %d slow ones come, most of them with a handshake: %v; beside them: %v; %d MiB before, %d MiB meanwhile",
+			&alone, many, &coming, &good, memory>>20, high>>20)
 		if soak() && percentile(good.times, 0.99) > 2*percentile(alone.times, 0.99) {
 			t.Errorf("the p99 of good clients is more than twice what it was")
 		}

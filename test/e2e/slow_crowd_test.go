@@ -57,12 +57,15 @@ func crowd(order string) error {
 			}
 		})
 		if i%10 == 9 {
-			time.Sleep(times * 4 / 3 * time.Millisecond)
+			time.Sleep(pause(times))
 		}
 	}
 	wg.Wait()
 	return json.NewEncoder(os.Stdout).Encode(&r)
 }
+
+// pause is how long a crowd waits behind each ten that it sends.
+func pause(times time.Duration) time.Duration { return times * 4 / 3 * time.Millisecond }
 
 func (s *slowClient) stay(address string, stop <-chan struct{}) (took time.Duration, ended bool, err error) {
 	c, err := net.DialTimeout("tcp", address, 10*time.Second)
