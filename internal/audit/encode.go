@@ -127,7 +127,7 @@ func appendChanges(b []byte, changes []model.Change) []byte {
 // head writes the beginning of each line: id, time, node and seq. It keeps what
 // is the same from one event to the next.
 type head struct {
-	node   []byte // ","node":"…","seq":
+	node   []byte // ,"node":"…","seq":
 	random uint32 // tells apart processes that share a clock and a sequence
 	second int64  // that stamp holds
 	stamp  [20]byte

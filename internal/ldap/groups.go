@@ -11,7 +11,7 @@ import (
 	"github.com/sallyport/sallyport/internal/model"
 )
 
-// Bounds of what is looked up for one user: groups, and groups of groups of groups. Who
+// Bounds of what is looked up for one user: groups, and levels of groups of groups. Who
 // is in more, or deeper, is refused, for nobody can say which of the rest conditions
 // would ask for.
 const (
