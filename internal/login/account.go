@@ -1,14 +1,12 @@
 package login
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/gate"
-	"github.com/sallyport/sallyport/internal/gate/authn"
 	"github.com/sallyport/sallyport/internal/model"
 	"github.com/sallyport/sallyport/internal/session"
 )
@@ -41,7 +39,7 @@ func (v *visit) account() error {
 	}
 	// Whoever may not use it from here can still sign out (logout).
 	if found := (gate.SignedIn{Principal: who, Credential: s.Credential}); !found.Admits(v.from) {
-		return authn.Refusal(model.AddressRefused).WithCause(errors.New("the credential is limited to other addresses than " + v.clientIP()))
+		return v.notFromHere()
 	}
 	if v.form != nil {
 		if err := v.genuine(s); err != nil {

@@ -149,13 +149,18 @@ func (v *visit) begin(a *attempt) string {
 	return pathLogin + "?" + q.Encode()
 }
 
+// notFromHere refuses a credential that is good from other addresses alone.
+func (v *visit) notFromHere() *model.Error {
+	return authn.Refusal(model.AddressRefused).WithCause(errors.New("the credential is limited to other addresses than " + v.clientIP()))
+}
+
 // enter begins the session and sends the browser on. A session that the browser
 // had before ends: its name might be another's knowledge (GHSA-f24x-5g9q-753f).
 func (v *visit) enter(found *gate.SignedIn, method string, id *flow.Identity, a *attempt) error {
 	ctx := v.r.Context()
 	who := &found.Principal.User
 	if !found.Admits(v.from) {
-		err := authn.Refusal(model.AddressRefused).WithCause(errors.New("the credential is limited to other addresses than " + v.clientIP()))
+		err := v.notFromHere()
 		v.desk.note(v, &model.Event{Outcome: "denied", User: who.Username, Provider: found.Proof.Provider, Credential: found.Credential}, err)
 		return err
 	}
