@@ -39,6 +39,18 @@ func regulars(g *gateway, to *tally) *crew {
 	return c
 }
 
+// generous is a backend whose answers at /large are of so many bytes.
+func generous(t testing.TB, size int) *ledger {
+	large := strings.Repeat("x", size)
+	return newLedger(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/large") {
+			_, _ = io.WriteString(w, large)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+}
+
 // TestSlowClientsAreEndedAndHoldUpNobody opens many slow connections of each kind
 // beside a few good clients.
 func TestSlowClientsAreEndedAndHoldUpNobody(t *testing.T) {
@@ -47,14 +59,7 @@ func TestSlowClientsAreEndedAndHoldUpNobody(t *testing.T) {
 		seeded(t)
 		times := time.Duration(counts(1, 20))
 		boot := fmt.Sprintf("limits: {headerTimeout: %s, idleTimeout: %s}\n", 2*times*time.Second, 3*times*time.Second)
-		large := strings.Repeat("x", 64<<20)
-		b := newLedger(t, func(w http.ResponseWriter, r *http.Request) {
-			if strings.HasSuffix(r.URL.Path, "/large") {
-				_, _ = io.WriteString(w, large)
-				return
-			}
-			_, _ = io.Copy(io.Discard, r.Body)
-		})
+		b := generous(t, 64<<20)
 		g := start(t, options{engine: engine, resources: withBackend(everyone, b.URL), boot: boot})
 		before, memory := g.metric(t, "go_goroutines"), usageOf(t, g.pid()).rss
 		var alone, coming, good tally

@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"io"
-	"net/http"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -26,14 +24,7 @@ func TestSlowhttptestHoldsUpNobody(t *testing.T) {
 	program := need(t, "slowhttptest")
 	eachEngine(t, func(t *testing.T, engine string) {
 		many, seconds := counts(100, 2000), counts(5, 60)
-		large := strings.Repeat("x", 4<<20)
-		b := newLedger(t, func(w http.ResponseWriter, r *http.Request) {
-			if strings.HasSuffix(r.URL.Path, "/large") {
-				_, _ = io.WriteString(w, large)
-				return
-			}
-			_, _ = io.Copy(io.Discard, r.Body)
-		})
+		b := generous(t, 4<<20)
 		g := start(t, options{engine: engine, resources: withBackend(everyone, b.URL), boot: short})
 		before := g.metric(t, "go_goroutines")
 		for _, mode := range []struct {
